@@ -1,0 +1,1 @@
+"""Fathom tells you how deep your network can train, and why."""

@@ -1,0 +1,145 @@
+"""What is recorded, column by column, with units: the only place where a column is named.
+
+Conventions. *Pre-activation* h is what a linear layer returns, *activation* is phi(h). Layers count from 1;
+the last one is the output layer, which has no activation, so its activation columns are NaN. Epoch 0
+is the state before the first step. Layer columns are measured on one fixed probe batch in
+evaluation mode, before clipping, with float64 norms. L is the mean loss over the probe batch.
+"""
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+Outcome = Literal["completed", "stopped_early", "diverged"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """One column of a table.
+
+    Attributes:
+        name: Name in data frames and files.
+        unit: Unit in words; `1` for a pure number.
+        meaning: One sentence.
+        kind: Type of the values.
+        volatile: True when a repetition gives another value (times); left out of the canonical export.
+    """
+
+    name: str
+    unit: str
+    meaning: str
+    kind: Literal["text", "int", "float"] = "float"
+    volatile: bool = False
+
+
+_RUN_ID = Column(
+    name="run_id", unit="1", kind="text", meaning="Content hash of the run's settings."
+)
+_EPOCH = Column(
+    name="epoch", unit="epochs", kind="int", meaning="Epochs trained; 0 is before training."
+)
+
+EPOCH_COLUMNS: Final = (
+    _RUN_ID,
+    _EPOCH,
+    Column(name="lr", unit="1", meaning="Learning rate of the epoch's last step."),
+    Column(
+        name="train_loss",
+        unit="nats",
+        meaning="Mean loss over the epoch's batches as they were seen; at epoch 0 on the probe batch.",
+    ),
+    Column(name="train_accuracy", unit="share", meaning="Share of hits, seen like train_loss."),
+    Column(name="validation_loss", unit="nats", meaning="Mean loss on the validation part."),
+    Column(
+        name="validation_accuracy", unit="share", meaning="Share of hits on the validation part."
+    ),
+    Column(name="test_loss", unit="nats", meaning="Mean loss on the test part."),
+    Column(name="test_accuracy", unit="share", meaning="Share of hits on the test part."),
+    Column(
+        name="epoch_time_s",
+        unit="s",
+        meaning="Wall time of the epoch for the whole cohort divided by its runs.",
+        volatile=True,
+    ),
+)
+
+LAYER_COLUMNS: Final = (
+    _RUN_ID,
+    _EPOCH,
+    Column(
+        name="layer", unit="1", kind="int", meaning="Layer, counted from 1; the last is the output."
+    ),
+    Column(name="act_mean", unit="1", meaning="Mean activation over probe inputs and units."),
+    Column(name="act_std", unit="1", meaning="Standard deviation of the activation over the same."),
+    Column(name="act_rms", unit="1", meaning="Root mean square of the activation."),
+    Column(name="pre_mean", unit="1", meaning="Mean pre-activation over probe inputs and units."),
+    Column(name="pre_std", unit="1", meaning="Standard deviation of the pre-activation."),
+    Column(
+        name="pre_rms", unit="1", meaning="Root mean square of the pre-activation; its square is q."
+    ),
+    Column(
+        name="pre_cosine",
+        unit="1",
+        meaning="Mean cosine between the pre-activation vectors of two different probe inputs.",
+    ),
+    Column(name="grad_norm", unit="nats", meaning="L2 norm of dL/dW of the layer's weights."),
+    Column(name="grad_mean_abs", unit="nats", meaning="Mean absolute entry of dL/dW."),
+    Column(
+        name="grad_pre_rms", unit="nats", meaning="Root mean square of dL/dh, L being a mean loss."
+    ),
+    Column(name="weight_norm", unit="1", meaning="L2 norm of the layer's weights."),
+    Column(
+        name="update_ratio",
+        unit="1",
+        meaning="L2 norm of the epoch's last weight step over that of the weights before it.",
+    ),
+    Column(
+        name="dead_share",
+        unit="share",
+        meaning="Units whose slope phi'(h) is 0 on every probe input.",
+    ),
+    Column(
+        name="soft_dead_share",
+        unit="share",
+        meaning="Units whose slope is not 0 on less than 1 % of the probe inputs (dead ones included).",
+    ),
+    Column(
+        name="saturated_share",
+        unit="share",
+        meaning="Pairs (unit, input) with |phi'(h)| below 5 % of the activation's largest slope.",
+    ),
+)
+
+HISTOGRAM_COLUMNS: Final = (
+    _RUN_ID,
+    _EPOCH,
+    Column(name="layer", unit="1", kind="int", meaning="Layer, counted from 1."),
+    Column(
+        name="quantity",
+        unit="1",
+        kind="text",
+        meaning="pre_activation, activation or grad_weight.",
+    ),
+    Column(name="bin", unit="1", kind="int", meaning="Bin, counted from 0."),
+    Column(name="low", unit="1", meaning="Lower edge of the bin."),
+    Column(name="high", unit="1", meaning="Upper edge of the bin."),
+    Column(
+        name="count", unit="1", kind="int", meaning="Values in the bin; the last edge is included."
+    ),
+)
+
+RUN_COLUMNS: Final = (
+    _RUN_ID,
+    Column(name="name", unit="1", kind="text", meaning="Readable name, unique in the study."),
+    Column(name="outcome", unit="1", kind="text", meaning="completed, stopped_early or diverged."),
+    Column(name="reason", unit="1", kind="text", meaning="Why it stopped; empty when completed."),
+    Column(name="epochs_run", unit="epochs", kind="int", meaning="Epochs that count for the run."),
+    Column(
+        name="diverged_step",
+        unit="steps",
+        kind="int",
+        meaning="First step with a non-finite loss; -1.",
+    ),
+    Column(name="best_epoch", unit="epochs", kind="int", meaning="Epoch of the best weights."),
+    Column(name="num_parameters", unit="1", kind="int", meaning="Weights and biases."),
+    Column(name="elapsed_s", unit="s", meaning="Sum of epoch_time_s.", volatile=True),
+)
