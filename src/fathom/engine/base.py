@@ -1,0 +1,69 @@
+"""What an engine offers to the loop over epochs, whatever it is made of.
+
+Shapes: R runs, L linear layers (the output layer included).
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+from torch import Tensor
+
+from fathom.data.splits import Part
+from fathom.engine.probes import LayerView
+
+EVALUATION_BATCH = 256  # large enough for the product, small enough to stay in cache
+
+
+class TrainingSums(NamedTuple):
+    """What one epoch of training tells, all `[R]` in float64.
+
+    Attributes:
+        loss: Mean loss over the epoch's batches as they were seen.
+        accuracy: Share of hits, seen likewise.
+        lr: Learning rate of the last step.
+        first_bad_step: First step with a non-finite loss, counted from 1 over all epochs; else -1.
+    """
+
+    loss: Tensor
+    accuracy: Tensor
+    lr: Tensor
+    first_bad_step: Tensor
+
+
+class Scores(NamedTuple):
+    """Mean loss and share of hits of every run, `[R]` in float64."""
+
+    loss: Tensor
+    accuracy: Tensor
+
+
+class Engine(Protocol):
+    """Trains and measures the runs of one cohort."""
+
+    @property
+    def step(self) -> int:
+        """Steps taken so far."""
+
+    def train_epoch(self, epoch: int) -> TrainingSums:
+        """Train one epoch; `epoch` counts from 1."""
+
+    def evaluate(self, part: Part) -> Scores:
+        """Score every run on a part of the data."""
+
+    def probe(self) -> Sequence[LayerView]:
+        """Measure every layer on the probe batch; parameters stay as they are."""
+
+    def update_ratios(self) -> Tensor:
+        """Return the relative size of the last weight step, `[R, L]`; NaN before training."""
+
+    def weights(self) -> Mapping[str, Tensor]:
+        """Return every run's parameters as `layers.<l>.<weight|bias>`.
+
+        The shapes are `[R, O, I]` and `[R, O]`, `nn.Linear`'s layout behind the runs.
+        """
+
+    def state(self) -> dict[str, Tensor]:
+        """Return everything that the next step depends on."""
+
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        """Go back to a state."""

@@ -1,0 +1,255 @@
+"""From runs to results: the epochs of one cohort, whichever engine trains it.
+
+The loop's whole state is one flat dict of tensors, so that going on after an interruption is: load
+it and enter the loop. A run that diverges or stops early keeps its slot until the cohort ends; its
+rows end there, and its last weights are those of its last epoch.
+
+Shapes: R runs, L linear layers, E epochs (row 0 is before training).
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fathom.data.splits import Part, PreparedData
+from fathom.engine.base import Engine, Scores
+from fathom.engine.probes import histograms, measure_layer
+from fathom.engine.progress import (
+    EPOCH_VALUES,
+    LAYER_VALUES,
+    QUANTITIES,
+    State,
+    new_progress,
+)
+from fathom.engine.single import SingleEngine
+from fathom.engine.stacked import StackedEngine
+from fathom.engine.tables import CohortResult, collect_result
+from fathom.spec.grid import Run
+
+
+class EpochReport(NamedTuple):
+    """What a watcher is told after each epoch; arrays are `[R]`.
+
+    Attributes:
+        epoch: Epochs trained so far.
+        epochs: Epochs to train at most.
+        running: Which runs are still going.
+        train_accuracy: Share of hits on the epoch's batches.
+        test_accuracy: Share of hits on the test part.
+    """
+
+    epoch: int
+    epochs: int
+    running: np.ndarray[tuple[int], np.dtype[np.bool_]]
+    train_accuracy: np.ndarray[tuple[int], np.dtype[np.float64]]
+    test_accuracy: np.ndarray[tuple[int], np.dtype[np.float64]]
+
+
+def make_engine(runs: Sequence[Run], data: PreparedData) -> Engine:
+    """Build the engine that the runs ask for."""
+    if runs[0].engine == "single":
+        return SingleEngine(runs, data)
+    return StackedEngine(runs, data)
+
+
+class CohortTraining:
+    """One cohort on its way; `train_cohort` drives it.
+
+    Args:
+        runs: Runs that share data, layer shapes and update program, without padding.
+        data: Their prepared data.
+    """
+
+    def __init__(self, runs: Sequence[Run], data: PreparedData) -> None:
+        self.runs, self.data = tuple(runs), data
+        # Never one: a batched product over one run takes another kernel, with other bits.
+        padded = [*runs, runs[0]] if len(runs) == 1 and runs[0].engine == "stacked" else runs
+        self.engine = make_engine(padded, data)
+        self.width = len(padded)
+        self.progress = new_progress(
+            self.width,
+            runs[0].train.epochs + 1,
+            runs[0].model.depth + 1,
+            keep_histograms=runs[0].record.histograms,
+        )
+
+    @property
+    def running(self) -> Tensor:
+        """Which runs are still going, `[R]`."""
+        return self.progress.last_epoch < 0
+
+    @property
+    def done(self) -> bool:
+        """True when no run needs another epoch."""
+        return not bool(self.running.any())
+
+    def state(self) -> State:
+        """Return everything that the next epoch depends on."""
+        engine = {f"engine.{name}": tensor for name, tensor in self.engine.state().items()}
+        return engine | self.progress.state()
+
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        """Go back to a state."""
+        prefix = "engine."
+        inner = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+        self.engine.load(inner)
+        self.progress.load({k: v for k, v in state.items() if not k.startswith(prefix)})
+
+    def start(self) -> None:
+        """Measure the untrained networks: row 0."""
+        self.progress.epoch = 0
+        size = self.runs[0].record.probe_size
+        train = self.data.train
+        probe = Part(inputs=train.inputs[:size], targets=train.targets[:size])
+        rates = torch.zeros(self.width, dtype=torch.float64)
+        self._write_row(self.engine.evaluate(probe), rates, time.perf_counter())
+
+    def advance(self) -> None:
+        """Train and measure one epoch."""
+        started = time.perf_counter()
+        progress = self.progress
+        progress.epoch += 1
+        sums = self.engine.train_epoch(progress.epoch)
+        fresh = self.running & (sums.first_bad_step > 0)
+        progress.diverged_step[fresh] = sums.first_bad_step[fresh].long()
+        self._write_row(Scores(sums.loss, sums.accuracy), sums.lr, started)
+        self._select()
+        self._retire()
+
+    def _write_row(self, train: Scores, lr: Tensor, started: float) -> None:
+        test = self.engine.evaluate(self.data.test)
+        validation = self._validation(test)
+        columns = {
+            "lr": lr,
+            "train_loss": train.loss,
+            "train_accuracy": train.accuracy,
+            "validation_loss": validation.loss,
+            "validation_accuracy": validation.accuracy,
+            "test_loss": test.loss,
+            "test_accuracy": test.accuracy,
+        }
+        self._measure()
+        # The clock stops last, so that measuring counts as part of the epoch it belongs to.
+        elapsed = (time.perf_counter() - started) / len(self.runs)
+        columns["epoch_time_s"] = torch.full((self.width,), elapsed, dtype=torch.float64)
+        row = torch.stack([columns[name] for name in EPOCH_VALUES], 1)
+        running = self.running
+        self.progress.epochs[self.progress.epoch, running] = row[running]
+
+    def _validation(self, test: Scores) -> Scores:
+        if self.data.validation is None:
+            return Scores(*(torch.full_like(column, float("nan")) for column in test))
+        if self.data.validation is self.data.test:  # the protocol of studies 000 and 001
+            return test
+        return self.engine.evaluate(self.data.validation)
+
+    def _measure(self) -> None:
+        progress, running = self.progress, self.running
+        views, ratios = self.engine.probe(), self.engine.update_ratios()
+        for layer, view in enumerate(views):
+            columns = measure_layer(view) | {"update_ratio": ratios[:, layer]}
+            row = torch.stack([columns[name] for name in LAYER_VALUES], 1)
+            progress.layers[progress.epoch, running, layer] = row[running]
+        if progress.histograms.numel():
+            for layer, tables in enumerate(histograms(views)):
+                for kind, name in enumerate(QUANTITIES):
+                    if name in tables:
+                        rows = tables[name][running]
+                        progress.histograms[progress.epoch, running, layer, kind] = rows
+
+    def _select(self) -> None:
+        """Keep each run's weights where its validation score is the best so far."""
+        progress, monitor = self.progress, self.runs[0].train.monitor
+        if self.data.validation is None:  # nothing to select by: the last epoch is the best
+            progress.best_epoch[self.running] = progress.epoch
+            return
+        score = progress.epochs[progress.epoch, :, EPOCH_VALUES.index(monitor)]
+        score = -score if monitor.endswith("loss") else score
+        better = self.running & (score > progress.best_score)
+        progress.best_score = torch.where(better, score, progress.best_score)
+        progress.best_epoch[better] = progress.epoch
+        if self.runs[0].record.weights == "best_and_last":
+            progress.best = _replace(progress.best, self.engine.weights, better)
+
+    def _retire(self) -> None:
+        """End the runs that diverged, ran out of patience or reached the last epoch."""
+        progress, train = self.progress, self.runs[0].train
+        finite = torch.isfinite(progress.epochs[progress.epoch][:, self._loss_columns()]).all(1)
+        # The update after the last batch can be the fatal one: the evaluation then tells.
+        silent = self.running & ~finite & (progress.diverged_step < 0)
+        progress.diverged_step[silent] = self.engine.step
+        over = progress.diverged_step >= 0
+        if train.patience is not None:
+            over |= progress.epoch - progress.best_epoch >= train.patience
+        ended = self.running & (over | torch.tensor(progress.epoch >= train.epochs))
+        if self.runs[0].record.weights != "none":
+            progress.last = _replace(progress.last, self.engine.weights, ended)
+        progress.last_epoch[ended] = progress.epoch
+
+    def _loss_columns(self) -> list[int]:
+        names = ["train_loss", "test_loss"]
+        names += [] if self.data.validation is None else ["validation_loss"]
+        return [EPOCH_VALUES.index(name) for name in names]
+
+
+def _replace(
+    old: dict[str, Tensor], weights: Callable[[], Mapping[str, Tensor]], which: Tensor
+) -> dict[str, Tensor]:
+    """Take the present weights of the runs that `which [R]` names, the old ones elsewhere."""
+    if not which.any():
+        return old
+    new = weights()
+    if not old:
+        return dict(new)
+    return {
+        name: torch.where(which.view(-1, *[1] * (tensor.dim() - 1)), tensor, old[name])
+        for name, tensor in new.items()
+    }
+
+
+def train_cohort(
+    runs: Sequence[Run],
+    data: PreparedData,
+    *,
+    state: Mapping[str, Tensor] | None = None,
+    save_state: Callable[[Callable[[], State]], None] | None = None,
+    on_epoch: Callable[[EpochReport], None] | None = None,
+) -> CohortResult:
+    """Train the runs of a cohort to their ends and return everything recorded.
+
+    Args:
+        runs: Runs that share data, layer shapes, batch size, epochs and update program.
+        data: Their prepared data.
+        state: What `save_state` was given last, to go on bit for bit; None to start.
+        save_state: Called after every epoch but the last with a function that returns the whole
+            state; whoever does not want to keep this one does not call it.
+        on_epoch: Told about each epoch.
+    """
+    training = CohortTraining(runs, data)
+    if state is None:
+        training.start()
+    else:
+        training.load(state)
+    while not training.done:
+        training.advance()
+        if on_epoch is not None:
+            on_epoch(_report(training))
+        if save_state is not None and not training.done:
+            save_state(training.state)
+    return collect_result(training.runs, training.progress, data)
+
+
+def _report(training: CohortTraining) -> EpochReport:
+    progress, num = training.progress, len(training.runs)
+    row = progress.epochs[progress.epoch, :num].numpy()
+    return EpochReport(
+        epoch=progress.epoch,
+        epochs=training.runs[0].train.epochs,
+        running=training.running[:num].numpy(),
+        train_accuracy=row[:, EPOCH_VALUES.index("train_accuracy")],
+        test_accuracy=row[:, EPOCH_VALUES.index("test_accuracy")],
+    )

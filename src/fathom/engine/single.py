@@ -1,0 +1,215 @@
+"""The single engine: one ordinary module after another, torch's autograd, torch's optimizers.
+
+This is the readable truth that the stacked engine is measured against: whoever wants to know what a
+number means reads it here. It takes any module; it is not meant to be fast.
+
+Shapes: R runs (trained one by one), B batch, I in, O out, L layers.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from fathom.activations import ACTIVATIONS
+from fathom.activations.base import Activation
+from fathom.data.splits import Part, PreparedData
+from fathom.engine.base import EVALUATION_BATCH, Scores, TrainingSums
+from fathom.engine.probes import LayerView, relative_change
+from fathom.engine.steps import batch_indices, learning_rate
+from fathom.initializers import INITIALIZERS
+from fathom.losses import LOSSES
+from fathom.models.mlp import MLP, initial_weights, layer_sizes
+from fathom.optimizers import OPTIMIZERS
+from fathom.spec.grid import Run
+
+
+def build_network(run: Run, num_features: int, num_classes: int) -> MLP:
+    """Build a run's network with its initial weights."""
+    weights = initial_weights(
+        layer_sizes(num_features, run.model.hidden, num_classes),
+        INITIALIZERS.build(run.model.init),
+        study_seed=run.study_seed,
+        replicate=run.seed,
+    )
+    activations = [ACTIVATIONS.build(choice) for choice in run.model.activation]
+    return MLP(weights, activations, getattr(torch, run.precision))
+
+
+class Trainer:
+    """One run: its network, its optimizer, its loss."""
+
+    def __init__(self, run: Run, data: PreparedData) -> None:
+        self.run, self.data = run, data
+        self.net = build_network(run, data.num_features, data.num_classes)
+        rule = OPTIMIZERS.build(run.train.optimizer)
+        self.optimizer = rule.torch(self.net.parameters(), run.train.lr)
+        self.loss = LOSSES.build(run.loss)
+        self.step = 0
+        self.ratios = torch.full((len(self.net.layers),), float("nan"), dtype=torch.float64)
+
+    def inputs(self, part: Part, index: Tensor | slice) -> Tensor:
+        """Return scaled samples `[B, I]`."""
+        return self.data.scale(part.inputs[index], getattr(torch, self.run.precision))
+
+    def losses_and_hits(self, x: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """Return loss and hit of each sample, `[B]`; the loss can be differentiated."""
+        logits = self.net(x)
+        # A loss record speaks of R runs; one network is a stack of one.
+        return self.loss.value(logits[None], target)[0], logits.argmax(1) == target
+
+    def train_epoch(self, epoch: int) -> tuple[float, float, float, int]:
+        """Train one epoch; return mean loss, share of hits, last rate, first bad step or -1."""
+        batches = batch_indices(self.run, len(self.data.train.targets), epoch)
+        loss_sum, hit_sum, first_bad = 0.0, 0, -1
+        for index in batches:
+            lr = learning_rate(self.run, self.step, len(batches))
+            self.step += 1
+            before = [linear.weight.detach().clone() for linear in self._linears()]
+            x, target = self.inputs(self.data.train, index), self.data.train.targets[index]
+            losses, hits = self.losses_and_hits(x, target)
+            self.descend(losses.mean(), lr)
+            batch_loss = losses.detach().double().sum()
+            loss_sum, hit_sum = loss_sum + float(batch_loss), hit_sum + int(hits.sum())
+            if first_bad < 0 and not torch.isfinite(batch_loss):
+                first_bad = self.step
+        pairs = zip(before, self._linears(), strict=True)
+        self.ratios = torch.cat([
+            relative_change(w[None], m.weight.detach()[None]) for w, m in pairs
+        ])
+        seen = sum(len(index) for index in batches)
+        return loss_sum / seen, hit_sum / seen, lr, first_bad
+
+    def descend(self, loss: Tensor, lr: float) -> None:
+        """Take one step down the gradient of a scalar loss."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+        self.optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        if self.run.train.clip_norm is not None:
+            nn.utils.clip_grad_norm_(self.net.parameters(), self.run.train.clip_norm)
+        self.optimizer.step()
+
+    def _linears(self) -> list[nn.Linear]:
+        return list(self.net.layers)  # type: ignore[arg-type]
+
+    def evaluate(self, part: Part) -> tuple[float, float]:
+        """Return mean loss and share of hits on a part of the data."""
+        loss_sum, hit_sum = 0.0, 0
+        with torch.no_grad():
+            for start in range(0, len(part.targets), EVALUATION_BATCH):
+                piece = slice(start, start + EVALUATION_BATCH)
+                losses, hits = self.losses_and_hits(self.inputs(part, piece), part.targets[piece])
+                loss_sum += float(losses.double().sum())
+                hit_sum += int(hits.sum())
+        return loss_sum / len(part.targets), hit_sum / len(part.targets)
+
+    def probe(self) -> list[LayerView]:
+        """Measure every layer on the probe batch, as a stack of one."""
+        size = self.run.record.probe_size
+        x, target = self.inputs(self.data.train, slice(size)), self.data.train.targets[:size]
+        pre: list[Tensor] = []
+        hooks = [m.register_forward_hook(lambda *a: pre.append(a[2])) for m in self._linears()]
+        losses, _ = self.losses_and_hits(x, target)
+        for hook in hooks:
+            hook.remove()
+        weights = [linear.weight for linear in self._linears()]
+        grads = torch.autograd.grad(losses.mean(), [*pre, *weights])
+        phis = [*self.net.activations, None]
+        return [
+            _view(pre[i].detach(), phis[i], grads[i], grads[len(pre) + i], weights[i].detach())
+            for i in range(len(pre))
+        ]
+
+
+def _view(
+    pre: Tensor, phi: Activation | None, grad_pre: Tensor, grad_weight: Tensor, weight: Tensor
+) -> LayerView:
+    return LayerView(
+        pre=pre[None],
+        act=None if phi is None else phi.value(pre)[None],
+        slope=None if phi is None else phi.slope(pre)[None],
+        max_slope=None if phi is None else torch.tensor([phi.max_slope], dtype=torch.float64),
+        grad_pre=grad_pre[None],
+        grad_weight=grad_weight.T[None],
+        weight=weight.T[None],
+    )
+
+
+class SingleEngine:
+    """Train and measure runs one after another.
+
+    Args:
+        runs: Runs on the same data.
+        data: The prepared data of these runs.
+    """
+
+    def __init__(self, runs: Sequence[Run], data: PreparedData) -> None:
+        self.trainers = [Trainer(run, data) for run in runs]
+
+    @property
+    def step(self) -> int:
+        """Steps taken so far."""
+        return self.trainers[0].step
+
+    def train_epoch(self, epoch: int) -> TrainingSums:
+        """Train one epoch; `epoch` counts from 1."""
+        rows = [trainer.train_epoch(epoch) for trainer in self.trainers]
+        return TrainingSums(*torch.tensor(rows, dtype=torch.float64).T)
+
+    def evaluate(self, part: Part) -> Scores:
+        """Score every run on a part of the data."""
+        rows = [trainer.evaluate(part) for trainer in self.trainers]
+        return Scores(*torch.tensor(rows, dtype=torch.float64).T)
+
+    def probe(self) -> list[LayerView]:
+        """Measure every layer of every run on the probe batch."""
+        members = [trainer.probe() for trainer in self.trainers]
+        return [_stack([views[layer] for views in members]) for layer in range(len(members[0]))]
+
+    def update_ratios(self) -> Tensor:
+        """Return the relative size of the last weight step, `[R, L]`; NaN before training."""
+        return torch.stack([trainer.ratios for trainer in self.trainers])
+
+    def weights(self) -> dict[str, Tensor]:
+        """Return copies of every run's parameters, `[R, O, I]` and `[R, O]`."""
+        members = [trainer.net.state_dict() for trainer in self.trainers]
+        return {name: torch.stack([m[name] for m in members]) for name in members[0]}
+
+    def state(self) -> dict[str, Tensor]:
+        """Return copies of parameters and optimizer state, and the step counts."""
+        found: dict[str, Tensor] = {}
+        for number, trainer in enumerate(self.trainers):
+            prefix = f"run{number}"
+            found[f"{prefix}.step"] = torch.tensor(trainer.step)
+            for name, tensor in trainer.net.state_dict().items():
+                found[f"{prefix}.net.{name}"] = tensor.clone()
+            for index, slots in trainer.optimizer.state_dict()["state"].items():
+                for name, value in slots.items():
+                    if value is not None:
+                        found[f"{prefix}.slot.{index}.{name}"] = torch.as_tensor(value).clone()
+        return found
+
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        """Go back to a state."""
+        for number, trainer in enumerate(self.trainers):
+            prefix = f"run{number}."
+            mine = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+            trainer.step = int(mine["step"])
+            net = {k.removeprefix("net."): v for k, v in mine.items() if k.startswith("net.")}
+            trainer.net.load_state_dict(net)
+            saved = trainer.optimizer.state_dict()
+            saved["state"] = {}
+            for key, value in mine.items():
+                if key.startswith("slot."):
+                    _, index, name = key.split(".")
+                    saved["state"].setdefault(int(index), {})[name] = value
+            trainer.optimizer.load_state_dict(saved)
+
+
+def _stack(views: Sequence[LayerView]) -> LayerView:
+    def joined(name: str) -> Tensor | None:
+        parts = [getattr(view, name) for view in views]
+        return None if parts[0] is None else torch.cat(parts)
+
+    return LayerView(**{name: joined(name) for name in LayerView.__slots__})  # type: ignore[arg-type]

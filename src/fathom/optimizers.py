@@ -1,0 +1,181 @@
+"""Update rules for stacked parameters, each with torch's own rule beside it.
+
+An optimizer is a record. Its `program` says which operations a step is made of: runs may share a
+cohort when their programs are equal, whatever their numbers are. The numbers travel as
+`coefficients`, one tensor `[R, 1, 1]` each: every run of a cohort has its own rate, momentum and
+decay, and the arithmetic of a run does not depend on what trains beside it.
+
+Shapes: R runs, B batch, I in, O out. A parameter is `[R, I, O]` (weights) or `[R, 1, O]` (biases).
+"""
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from fathom.registry import Registry
+
+Coefficients = Mapping[str, Tensor]
+Update = Callable[[Tensor, Tensor, tuple[Tensor, ...], Coefficients], None]
+Fused = Callable[[Tensor, Tensor, Tensor, Tensor, Coefficients], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Optimizer:
+    """One update rule with its numbers.
+
+    Attributes:
+        name: Name in the registry.
+        program: What must be equal among the runs of a cohort.
+        num_slots: State tensors per parameter (0 for plain SGD, 2 for Adam), zero at the start.
+        coefficients: `coefficients(lr, step)` gives the numbers of a step, counted from 1.
+        update: `update(param, grad, slots, c)` changes `param` and `slots` in place; `grad` may be
+            overwritten.
+        fused: `fused(weight, bias, left_RIB, delta_RBO, c)` does the same for a linear layer, whose
+            weight gradient is `left @ delta`, without forming that gradient; `delta` is
+            overwritten. None where a rule needs the gradient itself.
+        torch: `torch(params, lr)` builds the same rule from torch.
+        source: Where the rule comes from.
+    """
+
+    name: str
+    program: tuple[str | bool, ...]
+    num_slots: int
+    coefficients: Callable[[float, int], Mapping[str, float]]
+    update: Update
+    fused: Fused | None
+    torch: Callable[[Iterable[Tensor], float], torch.optim.Optimizer]
+    source: str
+
+
+def _check(name: str, value: float, low: float, high: float = math.inf) -> None:
+    if not low <= value < high:
+        bound = f">= {low:g}" if high == math.inf else f"in [{low:g}, {high:g})"
+        raise ValueError(f"{name}: got {value}; must be {bound}")
+
+
+def sgd(momentum: float = 0.0, nesterov: bool = False, weight_decay: float = 0.0) -> Optimizer:
+    """Stochastic gradient descent, with momentum and L2 weight decay on request.
+
+    Raises:
+        ValueError: If momentum is not in [0, 1), the decay is negative, or nesterov lacks momentum.
+    """
+    _check("momentum", momentum, 0, 1)
+    _check("weight_decay", weight_decay, 0)
+    if nesterov and momentum == 0:
+        raise ValueError("nesterov: needs a momentum > 0")
+    has_momentum, has_decay = momentum > 0, weight_decay > 0
+
+    def coefficients(lr: float, step: int) -> Mapping[str, float]:
+        return {
+            "minus_lr": -lr,
+            "momentum": momentum,
+            "decay": weight_decay,
+            "keep": 1.0 - lr * weight_decay,
+        }
+
+    def update(param: Tensor, grad: Tensor, slots: tuple[Tensor, ...], c: Coefficients) -> None:
+        if has_decay:
+            grad.addcmul_(param, c["decay"])
+        if has_momentum:
+            (velocity,) = slots
+            velocity.mul_(c["momentum"]).add_(grad)
+            grad = grad.addcmul_(velocity, c["momentum"]) if nesterov else velocity
+        param.addcmul_(grad, c["minus_lr"])
+
+    def fused(weight: Tensor, bias: Tensor, left: Tensor, delta: Tensor, c: Coefficients) -> None:
+        delta.mul_(c["minus_lr"])
+        if has_decay:
+            weight.mul_(c["keep"])
+            bias.mul_(c["keep"])
+        weight.baddbmm_(left, delta)
+        bias.add_(delta.sum(1, keepdim=True))
+
+    return Optimizer(
+        name="sgd",
+        program=("sgd", has_momentum, nesterov, has_decay),
+        num_slots=int(has_momentum),
+        coefficients=coefficients,
+        update=update,
+        fused=None if has_momentum else fused,
+        torch=lambda params, lr: torch.optim.SGD(
+            params, lr=lr, momentum=momentum, nesterov=nesterov, weight_decay=weight_decay
+        ),
+        source="Sutskever et al. 2013, ICML, sec. 2, in torch's convention (the rate outside)",
+    )
+
+
+def adam(
+    beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8, weight_decay: float = 0.0
+) -> Optimizer:
+    """Adam; its weight decay is added to the gradient.
+
+    Raises:
+        ValueError: If a beta is not in [0, 1), or eps or the decay is negative.
+    """
+    return _adam("adam", beta1, beta2, eps, weight_decay, decoupled=False)
+
+
+def adamw(
+    beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8, weight_decay: float = 0.01
+) -> Optimizer:
+    """Adam with decoupled weight decay.
+
+    Raises:
+        ValueError: If a beta is not in [0, 1), or eps or the decay is negative.
+    """
+    return _adam("adamw", beta1, beta2, eps, weight_decay, decoupled=True)
+
+
+def _adam(
+    name: str, beta1: float, beta2: float, eps: float, weight_decay: float, *, decoupled: bool
+) -> Optimizer:
+    _check("beta1", beta1, 0, 1)
+    _check("beta2", beta2, 0, 1)
+    _check("eps", eps, 0)
+    _check("weight_decay", weight_decay, 0)
+    has_decay = weight_decay > 0
+
+    def coefficients(lr: float, step: int) -> Mapping[str, float]:
+        return {
+            "minus_size": -lr / (1 - beta1**step),
+            "second_scale": math.sqrt(1 - beta2**step),
+            "fresh1": 1 - beta1,
+            "beta2": beta2,
+            "fresh2": 1 - beta2,
+            "eps": eps,
+            "decay": weight_decay,
+            "keep": 1 - lr * weight_decay,
+        }
+
+    def update(param: Tensor, grad: Tensor, slots: tuple[Tensor, ...], c: Coefficients) -> None:
+        first, second = slots
+        if has_decay and decoupled:
+            param.mul_(c["keep"])
+        elif has_decay:
+            grad.addcmul_(param, c["decay"])
+        first.lerp_(grad, c["fresh1"])
+        second.mul_(c["beta2"]).addcmul_(grad.mul_(grad), c["fresh2"])
+        denominator = torch.sqrt(second, out=grad).div_(c["second_scale"]).add_(c["eps"])
+        param.addcmul_(torch.div(first, denominator, out=grad), c["minus_size"])
+
+    rule = torch.optim.AdamW if decoupled else torch.optim.Adam
+    return Optimizer(
+        name=name,
+        program=(name, has_decay),
+        num_slots=2,
+        coefficients=coefficients,
+        update=update,
+        fused=None,
+        torch=lambda params, lr: rule(
+            params, lr=lr, betas=(beta1, beta2), eps=eps, weight_decay=weight_decay
+        ),
+        source="Kingma & Ba 2015, arXiv:1412.6980, alg. 1"
+        + ("; Loshchilov & Hutter 2019, arXiv:1711.05101, alg. 2" if decoupled else ""),
+    )
+
+
+OPTIMIZERS: Final = Registry("optimizer", (sgd, adam, adamw))

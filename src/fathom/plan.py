@@ -1,0 +1,205 @@
+"""From runs to cohorts: what is trained together, in how much memory and time.
+
+Two runs may share a cohort when one program can train both: same data and order of batches, same
+layer shapes, same kind of update. Activation, initializer, loss, rates and seeds may differ.
+Results do not depend on the grouping, so that it can follow the machine: a cohort's working set
+should fit its core's caches.
+"""
+
+import time
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Final
+
+import torch
+
+from fathom.data.config import DataConfig
+from fathom.data.datasets import Sizes
+from fathom.models.mlp import layer_sizes, num_parameters
+from fathom.optimizers import OPTIMIZERS
+from fathom.spec.grid import Run, cohort_id
+
+CACHE_BUDGET: Final = (
+    16 * 2**20
+)  # bytes; larger cohorts of deep networks were slower, see docs/log.md
+LARGEST_COHORT: Final = 32
+EXPECTED_SHARE: Final = 0.55  # of the product peak that whole epochs reach, recording included
+PROCESS_BYTES: Final = 280 * 2**20  # a worker that has imported everything and trained nothing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cohort:
+    """Runs that one program trains at once.
+
+    Attributes:
+        id: Content hash of its runs.
+        runs: Its runs; equal activations and losses are neighbours.
+        memory_mb: Estimated peak memory of a worker on it, in MiB.
+        flops: Floating-point operations of one epoch.
+        estimated_s: Estimated time on one core, in seconds.
+    """
+
+    id: str
+    runs: tuple[Run, ...]
+    memory_mb: float
+    flops: float
+    estimated_s: float
+
+    @property
+    def epochs(self) -> int:
+        """Epochs to train at most."""
+        return self.runs[0].train.epochs
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """A study before anything is spent.
+
+    Attributes:
+        cohorts: In the order of execution, the longest first.
+        workers: Processes that it is planned for.
+        rate: Measured product speed of one core, in floating-point operations per second.
+    """
+
+    cohorts: tuple[Cohort, ...]
+    workers: int
+    rate: float
+
+    @property
+    def num_runs(self) -> int:
+        """Number of networks to train."""
+        return sum(len(cohort.runs) for cohort in self.cohorts)
+
+    @property
+    def memory_mb(self) -> float:
+        """Estimated peak memory of all workers together, in MiB."""
+        largest = sorted((cohort.memory_mb for cohort in self.cohorts), reverse=True)
+        return sum(largest[: self.workers])
+
+    @property
+    def estimated_s(self) -> float:
+        """Estimated time of the whole, each worker taking the longest cohort that is left."""
+        loads = [0.0] * self.workers
+        for cohort in self.cohorts:
+            loads[loads.index(min(loads))] += cohort.estimated_s
+        return max(loads)
+
+
+def cohort_key(run: Run) -> Hashable:
+    """Return what runs must have in common to share a cohort."""
+    train = run.train
+    return (
+        run.engine,
+        run.precision,
+        run.data,
+        run.model.name,
+        run.model.hidden,
+        run.record,
+        OPTIMIZERS.build(train.optimizer).program,
+        (train.epochs, train.batch_size, train.drop_last, train.patience, train.monitor),
+        train.clip_norm is None,
+    )
+
+
+def make_plan(
+    runs: Sequence[Run],
+    sizes: Callable[[DataConfig], Sizes],
+    *,
+    workers: int = 1,
+    rate: float | None = None,
+) -> Plan:
+    """Group runs into cohorts and estimate what they cost.
+
+    Args:
+        runs: All runs of a study.
+        sizes: Tells the sizes of a data set.
+        workers: Processes to keep busy, at least 1.
+        rate: Product speed of one core in operations per second; measured when not given.
+    """
+    rate = product_rate() if rate is None else rate
+    groups: dict[Hashable, list[Run]] = {}
+    for run in runs:
+        groups.setdefault(cohort_key(run), []).append(run)
+    cohorts = [
+        _cohort(members, sizes(members[0].data), rate)
+        for group in groups.values()
+        for members in _pieces(group, workers)
+    ]
+    cohorts.sort(key=lambda cohort: (-cohort.estimated_s, cohort.id))
+    return Plan(cohorts=tuple(cohorts), workers=workers, rate=rate)
+
+
+def product_rate() -> float:
+    """Measure the speed of a batched 128-wide product on one core, in operations per second."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        a, b = torch.rand(4, 128, 128), torch.rand(4, 128, 128)
+        times = []
+        for _ in range(7):
+            start = time.perf_counter()
+            for _ in range(10):
+                torch.bmm(a, b)
+            times.append((time.perf_counter() - start) / 10)
+    finally:
+        torch.set_num_threads(threads)
+    return 4 * 2 * 128**3 / sorted(times)[len(times) // 2]
+
+
+def _pieces(group: Sequence[Run], workers: int) -> list[list[Run]]:
+    """Cut a group into cohorts of nearly equal size, equal activations and losses side by side."""
+    ordered = sorted(group, key=lambda r: (r.model.activation, r.loss, r.id))
+    largest = max(2, min(LARGEST_COHORT, CACHE_BUDGET // _working_set(group[0])))
+    count = max(-(-len(group) // largest), min(workers, len(group) // 2), 1)
+    bounds = [round(i * len(group) / count) for i in range(count + 1)]
+    return [ordered[a:b] for a, b in pairwise(bounds)]
+
+
+def _working_set(run: Run) -> int:
+    """Return the bytes that a step of one run touches, without its data."""
+    parameters = num_parameters(0, run.model.hidden, 0)
+    activations = 2 * run.train.batch_size * sum(run.model.hidden)
+    return (parameters + activations) * _item_size(run)
+
+
+def _item_size(run: Run) -> int:
+    return 8 if run.precision == "float64" else 4
+
+
+def _cohort(runs: Sequence[Run], sizes: Sizes, rate: float) -> Cohort:
+    flops = len(runs) * _epoch_flops(runs[0], sizes)
+    return Cohort(
+        id=cohort_id(runs),
+        runs=tuple(runs),
+        memory_mb=_memory_bytes(runs, sizes) / 2**20,
+        flops=flops,
+        estimated_s=flops * runs[0].train.epochs / (rate * EXPECTED_SHARE),
+    )
+
+
+def _epoch_flops(run: Run, sizes: Sizes) -> float:
+    """Count a multiply and an add per weight: forward, backward to input and to weight."""
+    layers = layer_sizes(sizes.num_features, run.model.hidden, sizes.num_classes)
+    products = sum(i * o for i, o in layers)
+    first = layers[0][0] * layers[0][1]  # nothing differentiates the data
+    training = sizes.num_train * (6 * products - 2 * first)
+    measuring = (sizes.num_validation + sizes.num_test) * 2 * products
+    return float(training + measuring + run.record.probe_size * 6 * products)
+
+
+def _memory_bytes(runs: Sequence[Run], sizes: Sizes) -> float:
+    """Add up what a worker holds at its peak, which is while it measures."""
+    run = runs[0]
+    item, num_runs = _item_size(run), max(2, len(runs))
+    parameters = num_parameters(sizes.num_features, run.model.hidden, sizes.num_classes)
+    slots = OPTIMIZERS.build(run.train.optimizer).num_slots
+    copies = {"best_and_last": 4, "last": 3, "none": 1}[
+        run.record.weights
+    ]  # kept, and in the making
+    units = sum(run.model.hidden) + sizes.num_classes
+    rows = max(run.train.batch_size, run.record.probe_size, 256)
+    weights = parameters * item * (2 + slots + copies)  # the values and one collected gradient
+    buffers = (2 * rows + 2 * run.record.probe_size) * units * item
+    values = sizes.num_samples * sizes.num_features * sizes.item_size
+    return PROCESS_BYTES + num_runs * (weights + buffers) + values

@@ -1,0 +1,144 @@
+"""Every recorded number against its definition on tensors small enough to check."""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+
+from fathom.activations import ACTIVATIONS
+from fathom.data.splits import prepare
+from fathom.engine.probes import (
+    HISTOGRAM_BINS,
+    LayerView,
+    histograms,
+    mean_cosine,
+    measure_layer,
+    relative_change,
+)
+from fathom.engine.single import SingleEngine
+from fathom.engine.stacked import StackedEngine
+from fathom.records import LAYER_COLUMNS
+from fathom.registry import Choice
+from fathom.spec.grid import Run
+
+
+def view_of(pre: torch.Tensor, name: str = "relu", **given: torch.Tensor) -> LayerView:
+    phi = ACTIVATIONS.build(Choice(name))
+    defaults = {
+        "act": phi.value(pre),
+        "slope": phi.slope(pre),
+        "max_slope": torch.full((pre.shape[0],), phi.max_slope, dtype=torch.float64),
+        "grad_pre": torch.ones_like(pre),
+        "grad_weight": torch.ones(pre.shape[0], 2, pre.shape[2]),
+        "weight": torch.ones(pre.shape[0], 2, pre.shape[2]),
+    }
+    return LayerView(pre=pre, **(defaults | given))
+
+
+def test_every_layer_column_is_measured() -> None:
+    columns = measure_layer(view_of(torch.randn(2, 8, 3)))
+    recorded = {c.name for c in LAYER_COLUMNS} - {"run_id", "epoch", "layer", "update_ratio"}
+    assert set(columns) == recorded
+    assert all(c.shape == (2,) and c.dtype == torch.float64 for c in columns.values())
+
+
+def test_closed_forms() -> None:
+    pre = torch.tensor([[[3.0, -4.0]], [[1.0, 1.0]]])
+    grad = torch.tensor([[[3.0, 0.0], [0.0, -4.0]], [[1.0, 1.0], [1.0, 1.0]]])
+    got = measure_layer(view_of(pre, grad_weight=grad))
+    assert got["pre_mean"].tolist() == [-0.5, 1.0]
+    assert got["pre_rms"].tolist() == [math.sqrt(12.5), 1.0]
+    assert got["pre_std"].tolist() == [3.5, 0.0]
+    assert got["act_mean"].tolist() == [1.5, 1.0]
+    assert got["grad_norm"].tolist() == [5.0, 2.0]
+    assert got["grad_mean_abs"].tolist() == [1.75, 1.0]
+    assert got["grad_pre_rms"].tolist() == [1.0, 1.0]
+
+
+def test_norms_survive_where_float32_squares_underflow() -> None:
+    tiny = torch.full((1, 4, 4), 1e-30)
+    got = measure_layer(view_of(torch.ones(1, 2, 4), grad_weight=tiny))
+    assert got["grad_norm"].item() == pytest.approx(4e-30, rel=1e-6)
+
+
+def test_planted_dead_units_are_counted_and_healthy_ones_are_not() -> None:
+    """200 inputs, 4 units: dead, active once (soft-dead), active on 2 % (not), always active."""
+    pre = torch.full((1, 200, 4), -1.0)
+    pre[0, 0, 1] = 1.0
+    pre[0, :4, 2] = 1.0
+    pre[0, :, 3] = 1.0
+    got = measure_layer(view_of(pre))
+    assert got["dead_share"].item() == 0.25
+    assert got["soft_dead_share"].item() == 0.5
+
+
+def test_saturation_is_measured_against_the_largest_slope() -> None:
+    """tanh'(2.18) = .05 (SCIENCE: |h| > 2.18), sigmoid likewise at 4.36."""
+    for name, edge in (("tanh", 2.1847), ("sigmoid", 4.3565)):
+        pre = torch.tensor([[[edge - 1e-2, edge + 1e-2, 0.0, -9.0]]], dtype=torch.float64)
+        assert measure_layer(view_of(pre, name))["saturated_share"].item() == 0.5, name
+    unbounded = measure_layer(view_of(torch.randn(1, 4, 4), "square"))
+    assert math.isnan(unbounded["saturated_share"].item())
+
+
+def test_the_output_layer_has_no_activation_columns() -> None:
+    pre = torch.randn(2, 8, 3)
+    got = measure_layer(
+        LayerView(
+            pre=pre,
+            act=None,
+            slope=None,
+            max_slope=None,
+            grad_pre=pre,
+            grad_weight=pre,
+            weight=pre,
+        )
+    )
+    for name in ("act_mean", "act_std", "act_rms", "dead_share", "saturated_share"):
+        assert got[name].isnan().all()
+
+
+def test_mean_cosine_equals_the_loop_over_pairs() -> None:
+    pre = torch.randn(2, 7, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    for run in range(2):
+        pairs = [
+            float(torch.dot(a, b) / (a.norm() * b.norm()))
+            for i, a in enumerate(pre[run])
+            for j, b in enumerate(pre[run])
+            if i != j
+        ]
+        assert mean_cosine(pre)[run].item() == pytest.approx(np.mean(pairs), abs=1e-14)
+    assert mean_cosine(torch.zeros(1, 3, 3)).isnan().all()
+
+
+def test_relative_change() -> None:
+    before = torch.tensor([[[3.0, 4.0]]])
+    assert relative_change(before, before * 1.01).item() == pytest.approx(0.01, rel=1e-5)
+
+
+def test_histograms_count_every_value_once() -> None:
+    pre = torch.randn(2, 50, 3, generator=torch.Generator().manual_seed(0))
+    pre[1, 0, 0] = float("inf")
+    rows = histograms([view_of(pre)])[0]["pre_activation"]
+    assert rows.shape == (2, HISTOGRAM_BINS + 2)
+    assert rows[0, 2:].sum() == 150
+    counts, _ = np.histogram(pre[0].double().numpy(), HISTOGRAM_BINS)
+    assert rows[0, 2:].tolist() == counts.tolist()
+    assert rows[1, :2].isnan().all()
+    assert rows[1, 2:].sum() == 0
+
+
+@pytest.mark.parametrize("phi", ["tanh", "gelu", ["relu", "sigmoid"]], ids=str)
+def test_both_engines_measure_the_same(phi: object, make_run: Callable[..., Run]) -> None:
+    """Autograd and hooks on one side, the written backward on the other, in float64."""
+    runs = [make_run(activation=phi, seed=seed, precision="float64") for seed in (0, 1)]
+    data = prepare(runs[0].data, [])
+    stacked, single = StackedEngine(runs, data), SingleEngine(runs, data)
+    for mine, theirs in zip(stacked.probe(), single.probe(), strict=True):
+        ours, expected = measure_layer(mine), measure_layer(theirs)
+        for name in expected:
+            torch.testing.assert_close(
+                ours[name], expected[name], rtol=1e-10, atol=1e-14, equal_nan=True
+            )

@@ -1,0 +1,187 @@
+"""The loop over epochs: rows, selection, early stopping, divergence, going on after a stop."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from fathom.data.splits import PreparedData, prepare
+from fathom.engine.run import State, train_cohort
+from fathom.engine.tables import CohortResult
+from fathom.errors import FathomError
+from fathom.records import EPOCH_COLUMNS, HISTOGRAM_COLUMNS, LAYER_COLUMNS, RUN_COLUMNS
+from fathom.spec.grid import RecordConfig, Run
+
+ENGINES = ["stacked", "single"]
+
+
+@pytest.fixture(scope="module")
+def data(make_run: Callable[..., Run]) -> PreparedData:
+    return prepare(make_run().data, [])
+
+
+def rows(result: CohortResult, run: Run, name: str) -> np.ndarray:
+    return result.epochs[name][result.epochs["run_id"] == run.id]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_tables_have_the_recorded_columns(
+    engine: str, make_run: Callable[..., Run], data: PreparedData
+) -> None:
+    record = RecordConfig(probe_size=64, histograms=True, weights="best_and_last")
+    runs = [make_run(engine=engine, seed=s, epochs=3, record=record) for s in range(2)]
+    result = train_cohort(runs, data)
+    for table, columns in [
+        (result.runs, RUN_COLUMNS),
+        (result.epochs, EPOCH_COLUMNS),
+        (result.layers, LAYER_COLUMNS),
+        (result.histograms, HISTOGRAM_COLUMNS),
+    ]:
+        assert set(table) == {column.name for column in columns}
+        assert len({len(values) for values in table.values()}) == 1
+    assert len(result.runs["run_id"]) == 2
+    assert len(result.epochs["epoch"]) == 2 * 4
+    assert len(result.layers["layer"]) == 2 * 4 * 3
+    counted = result.histograms["count"].reshape(-1, 64).sum(1)
+    sizes = {64 * 12, 64 * 10, 64 * 12 * 12, 12 * 10, 10 * 10}
+    assert set(counted.tolist()) <= sizes
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_training_learns_and_the_first_row_is_untrained(
+    engine: str, make_run: Callable[..., Run], data: PreparedData
+) -> None:
+    run = make_run(engine=engine, hidden=(32,), epochs=40, lr=0.2)
+    result = train_cohort([run], data)
+    loss, accuracy = rows(result, run, "test_loss"), rows(result, run, "test_accuracy")
+    assert loss[0] == pytest.approx(np.log(10), abs=0.8)
+    assert loss[-1] < 0.6 < loss[0]
+    assert accuracy[-1] > 0.85
+    assert result.runs["outcome"].tolist() == ["completed"]
+    assert np.isnan(result.layers["update_ratio"][:2]).all()  # no step yet
+    assert (result.layers["update_ratio"][2:] > 0).all()
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("optimizer", ["sgd", {"name": "sgd", "momentum": 0.9}, "adam"], ids=str)
+def test_going_on_gives_the_bits_of_an_uninterrupted_run(
+    engine: str, optimizer: object, make_run: Callable[..., Run], data: PreparedData
+) -> None:
+    runs = [
+        make_run(engine=engine, optimizer=optimizer, seed=s, epochs=5, patience=4, lr=0.01)
+        for s in range(3)
+    ]
+    states: list[State] = []
+    whole = train_cohort(runs, data, save_state=lambda make: states.append(make()))
+    assert len(states) == 4
+    for state in states:
+        again = train_cohort(runs, data, state=state)
+        assert set(again.weights) == set(whole.weights)
+        for name, tensor in whole.weights.items():
+            assert torch.equal(again.weights[name], tensor), name
+        for mine, theirs in [(again.epochs, whole.epochs), (again.layers, whole.layers)]:
+            for name in mine:
+                if name != "epoch_time_s":
+                    np.testing.assert_array_equal(mine[name], theirs[name])
+
+
+def test_patience_stops_a_run_at_its_own_time(
+    make_run: Callable[..., Run], data: PreparedData
+) -> None:
+    """A run with rate 0 never improves after epoch 1; its sibling goes on."""
+    frozen = make_run(lr=1e-30, patience=3, epochs=30, activation="tanh")
+    learning = make_run(lr=0.1, patience=3, epochs=30, activation="tanh")
+    result = train_cohort([frozen, learning], data)
+    outcomes = dict(
+        zip(result.runs["run_id"].tolist(), result.runs["outcome"].tolist(), strict=True)
+    )
+    assert outcomes[frozen.id] == "stopped_early"
+    assert len(rows(result, frozen, "epoch")) == 1 + 4  # epoch 0, the best at 1, three in vain
+    assert len(rows(result, learning, "epoch")) > 8
+    reason = str(result.runs["reason"][0])
+    assert reason == "validation_accuracy did not improve for 3 epochs after epoch 1"
+
+
+def test_best_weights_are_those_of_the_best_epoch(
+    make_run: Callable[..., Run], data: PreparedData
+) -> None:
+    """A large rate makes a late epoch worse; training up to the best epoch alone must agree."""
+    run = make_run(lr=1.2, epochs=12, activation="relu", hidden=(16, 16))
+    result = train_cohort([run], data)
+    best = int(result.runs["best_epoch"][0])
+    accuracy = rows(result, run, "validation_accuracy")
+    assert best == int(np.argmax(accuracy[1:])) + 1
+    assert best < 12, "the case must have its best epoch before its last"
+    shorter = make_run(lr=1.2, epochs=best, activation="relu", hidden=(16, 16))
+    until_best = train_cohort([shorter], data)
+    for name, tensor in until_best.weights.items():
+        kind = name.replace(shorter.id, run.id).replace("/last/", "/best/")
+        assert torch.equal(result.weights[kind], tensor)
+
+
+def test_a_part_for_testing_is_never_used_for_selection(
+    make_run: Callable[..., Run], data: PreparedData
+) -> None:
+    """Scrambling the test labels changes no weight and no best epoch."""
+    run = make_run(epochs=4)
+    honest = train_cohort([run], data)
+    targets = data.test.targets.flip(0)
+    scrambled = replace(data, test=replace_targets(data, targets))
+    other = train_cohort([run], scrambled)
+    assert honest.runs["best_epoch"].tolist() == other.runs["best_epoch"].tolist()
+    for name, tensor in honest.weights.items():
+        assert torch.equal(other.weights[name], tensor)
+    assert not np.array_equal(honest.epochs["test_loss"], other.epochs["test_loss"])
+
+
+def replace_targets(data: PreparedData, targets: torch.Tensor) -> object:
+    return replace(data.test, targets=targets)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_without_validation_nothing_is_selected(engine: str, make_run: Callable[..., Run]) -> None:
+    config = replace(make_run().data, protocol="train_test")
+    run = make_run(engine=engine, data=config, epochs=2)
+    result = train_cohort([run], prepare(config, []))
+    assert np.isnan(result.epochs["validation_loss"]).all()
+    assert result.runs["best_epoch"].tolist() == [2]
+    assert result.runs["outcome"].tolist() == ["completed"]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_divergence_is_an_outcome_with_step_and_reason(
+    engine: str, make_run: Callable[..., Run], data: PreparedData
+) -> None:
+    run = make_run(engine=engine, activation="square", hidden=(16, 16, 16), lr=100.0, epochs=5)
+    result = train_cohort([run], data)
+    assert result.runs["outcome"].tolist() == ["diverged"]
+    step = int(result.runs["diverged_step"][0])
+    assert 1 <= step <= 2 * 8
+    assert f"not finite at step {step} (epoch " in str(result.runs["reason"][0])
+    assert len(result.epochs["epoch"]) == int(result.runs["epochs_run"][0]) + 1
+
+
+def test_no_batch_at_all_is_a_user_error(make_run: Callable[..., Run], data: PreparedData) -> None:
+    run = make_run(batch_size=4096, drop_last=True)
+    with pytest.raises(FathomError, match=r"train\.batch_size: 4096 is more than the 256 training"):
+        train_cohort([run], data)
+
+
+def test_weights_rebuild_the_network_that_was_measured(
+    make_run: Callable[..., Run], data: PreparedData
+) -> None:
+    """Weights from the table, put into an ordinary module, give the recorded test accuracy."""
+    from fathom.engine.single import build_network
+
+    run = make_run(epochs=3, activation=["gelu", "spline_sigmoid"])
+    result = train_cohort([run], data)
+    net = build_network(run, data.num_features, data.num_classes)
+    prefix = f"{run.id}/last/"
+    net.load_state_dict({
+        k.removeprefix(prefix): v for k, v in result.weights.items() if k.startswith(prefix)
+    })
+    logits = net(data.scale(data.test.inputs, torch.float32))
+    accuracy = (logits.argmax(1) == data.test.targets).double().mean().item()
+    assert accuracy == pytest.approx(rows(result, run, "test_accuracy")[-1], abs=1e-9)
