@@ -1,9 +1,10 @@
 """What is recorded, column by column, with units: the only place where a column is named.
 
-Conventions. *Pre-activation* h is what a linear layer returns, *activation* is phi(h). Layers count from 1;
-the last one is the output layer, which has no activation, so its activation columns are NaN. Epoch 0
-is the state before the first step. Layer columns are measured on one fixed probe batch in
-evaluation mode, before clipping, with float64 norms. L is the mean loss over the probe batch.
+Conventions. *Pre-activation* h is what a linear layer returns, *activation* is phi(h). Layers
+count from 1; the last one is the output layer, which has no activation, so its activation columns
+are NaN. Epoch 0 is the state before the first step. Layer columns are measured on one fixed probe
+batch in evaluation mode, before clipping, with float64 norms. L is the mean loss over the probe
+batch.
 """
 
 from dataclasses import dataclass
@@ -21,7 +22,8 @@ class Column:
         unit: Unit in words; `1` for a pure number.
         meaning: One sentence.
         kind: Type of the values.
-        volatile: True when a repetition gives another value (times); left out of the canonical export.
+        volatile: True when a repetition gives another value (times); left out of the canonical
+            export.
     """
 
     name: str
@@ -45,7 +47,8 @@ EPOCH_COLUMNS: Final = (
     Column(
         name="train_loss",
         unit="nats",
-        meaning="Mean loss over the epoch's batches as they were seen; at epoch 0 on the probe batch.",
+        meaning="Mean loss over the epoch's batches as they were seen; "
+        "at epoch 0 on the probe batch.",
     ),
     Column(name="train_accuracy", unit="share", meaning="Share of hits, seen like train_loss."),
     Column(name="validation_loss", unit="nats", meaning="Mean loss on the validation part."),
@@ -100,7 +103,8 @@ LAYER_COLUMNS: Final = (
     Column(
         name="soft_dead_share",
         unit="share",
-        meaning="Units whose slope is not 0 on less than 1 % of the probe inputs (dead ones included).",
+        meaning="Units whose slope is not 0 on less than 1 % of the probe inputs "
+        "(dead ones included).",
     ),
     Column(
         name="saturated_share",

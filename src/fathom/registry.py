@@ -1,16 +1,19 @@
 """Names to components: the one mechanism behind activations, initializers, losses and the rest.
 
 A component is built by a *factory*: a function whose name is the component's name, whose keyword
-parameters are the component's parameters, and whose docstring's first line describes it. A family file
-lists its factories in one tuple; the registry is made from these tuples. A `Choice` is the written
-form of a component: a name and the parameters that differ from the defaults.
+parameters are the component's parameters, and whose docstring's first line describes it. A family
+file lists its factories in one tuple; the registry is made from these tuples. A `Choice` is the
+written form of a component: a name and the parameters that differ from the defaults.
 """
 
 import importlib
 import inspect
+import math
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
+from numbers import Real
 from typing import Any, Generic, TypeVar
 
 from fathom.errors import ComponentError, suggestion
@@ -60,6 +63,44 @@ def _text(value: Value) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
+def check_number(
+    name: str,
+    value: object,
+    *,
+    minimum: float = -math.inf,
+    above: float = -math.inf,
+    maximum: float = math.inf,
+    whole: bool = False,
+) -> None:
+    """Refuse a parameter that is not a finite number in its range.
+
+    Args:
+        name: Name of the parameter, for the message.
+        value: What was given.
+        minimum: Smallest value that is allowed.
+        above: The value must be larger than this.
+        maximum: Largest value that is allowed.
+        whole: Allow integers only.
+
+    Raises:
+        ValueError: If the value is not such a number; the text says what is allowed.
+
+    >>> check_number("std", -1.0, minimum=0)
+    Traceback (most recent call last):
+    ...
+    ValueError: std: got -1.0; must be a finite number, >= 0
+    """
+    number: Any = value
+    is_number = isinstance(value, int if whole else Real) and not isinstance(value, bool)
+    low, high = max(minimum, -sys.float_info.max), min(maximum, sys.float_info.max)
+    if is_number and low <= number <= high and number > above:
+        return
+    bounds = [(">=", minimum), (">", above), ("<=", maximum)]
+    parts = [f"{sign} {bound:g}" for sign, bound in bounds if math.isfinite(bound)]
+    allowed = ", ".join(["an integer" if whole else "a finite number", *parts])
+    raise ValueError(f"{name}: got {str(value)[:40]}; must be {allowed}")
+
+
 class Registry(Generic[T]):
     """The components of one kind.
 
@@ -68,7 +109,8 @@ class Registry(Generic[T]):
         factories: One function for each component.
         aliases: Other names of components.
         group: Entry-point group through which installed packages add factories.
-        wrap: Turns what an import path names (any callable) into a factory; None forbids such paths.
+        wrap: Turns what an import path or an entry point names (a callable of any form, or a
+            record) into a factory, or refuses it; None forbids import paths.
     """
 
     def __init__(
@@ -78,11 +120,13 @@ class Registry(Generic[T]):
         *,
         aliases: Mapping[str, str] | None = None,
         group: str | None = None,
-        wrap: Callable[[Callable[..., Any]], Callable[..., T]] | None = None,
+        wrap: Callable[[object], Callable[..., T]] | None = None,
     ) -> None:
         self.kind = kind
         self._factories = {factory.__name__: factory for factory in factories}
         self._aliases = dict(aliases or {})
+        self._built_in = frozenset({*self._factories, *self._aliases})
+        self._coded: dict[tuple[str, str], Callable[..., T]] = {}
         self._group = group
         self._wrap = wrap
         self._allowed: set[str] = set()
@@ -95,35 +139,45 @@ class Registry(Generic[T]):
         """Resolve an alias; any other text is returned as it is."""
         return self._aliases.get(name, name)
 
-    def add(self, name: str, factory: Callable[..., T]) -> None:
+    def add(self, name: str, factory: Callable[..., T], *, code: str = "") -> None:
         """Register a component for this process, replacing one that was added before.
+
+        Args:
+            name: Its name.
+            factory: What makes it.
+            code: Digest of a user's own function. A choice with this digest finds this factory even
+                after another function took over the name.
 
         Raises:
             ComponentError: If the name belongs to a built-in component.
         """
-        known = self._factories.get(name)
-        if known is not None and known.__module__.startswith("fathom."):
+        if name in self._built_in:
             raise ComponentError(f"{self.kind} '{name}' is built in; choose another name")
         self._factories[name] = factory
+        if code:
+            self._coded[name, code] = factory
 
     def allow(self, module: str) -> None:
         """Let import paths into `module` be resolved; only a user says this, never a file."""
         self._allowed.add(module)
 
-    def factory(self, name: str) -> Callable[..., T]:
-        """Find the factory of a name.
+    def factory(self, name: str, code: str = "") -> Callable[..., T]:
+        """Find the factory of a name, or of one version of a user's own function.
 
         Raises:
-            ComponentError: If nothing has this name; the message suggests the nearest.
+            ComponentError: If nothing has this name; the message suggests the nearest. Or if a
+                function of this name is registered with other code only.
         """
         name = self.canonical(name)
+        if code and ":" not in name:
+            return self._version(name, code)
         if name in self._factories:
             return self._factories[name]
         if ":" in name and self._wrap is not None:
             return self._wrap(self._import(name))
         installed = self._entry_points()
         if name in installed:
-            return installed[name].load()  # type: ignore[no-any-return]
+            return self._load(installed[name])
         known = self.names()
         raise ComponentError(
             f"unknown {self.kind} '{name[:80]}'.{suggestion(name, [*known, *self._aliases])} "
@@ -152,7 +206,8 @@ class Registry(Generic[T]):
         Raises:
             ComponentError: If the name or a parameter is unknown, or a value is not allowed.
         """
-        known = self.parameters(choice.name)
+        factory = self.factory(choice.name, choice.code)
+        known = inspect.signature(factory, eval_str=True).parameters
         for key, _ in choice.params:
             if key not in known:
                 allowed = ", ".join(known) or "none"
@@ -161,16 +216,34 @@ class Registry(Generic[T]):
                     f"{suggestion(key, known)} Its parameters: {allowed}"
                 )
         try:
-            return self.factory(choice.name)(**dict(choice.params))
+            return factory(**dict(choice.params))
         except (TypeError, ValueError) as error:
             raise ComponentError(f"{self.kind} '{choice.name}': {error}") from error
 
-    def _entry_points(self) -> dict[str, Any]:
+    def _version(self, name: str, code: str) -> Callable[..., T]:
+        if (name, code) not in self._coded:
+            raise ComponentError(
+                f"{self.kind} '{name[:80]}' is a function of your own, which this process does not "
+                f"know with the code {code[:16]}; register the function as it was then"
+            )
+        return self._coded[name, code]
+
+    def _entry_points(self) -> dict[str, EntryPoint]:
         if self._group is None:
             return {}
         return {point.name: point for point in entry_points(group=self._group)}
 
-    def _import(self, path: str) -> Callable[..., Any]:
+    def _load(self, point: EntryPoint) -> Callable[..., T]:
+        try:
+            found = point.load()
+        except Exception as error:
+            raise ComponentError(
+                f"{self.kind} '{point.name}' of an installed package: cannot load {point.value}: "
+                f"{type(error).__name__}: {error}"
+            ) from error
+        return found if self._wrap is None else self._wrap(found)
+
+    def _import(self, path: str) -> object:
         module_name, _, attribute = path.partition(":")
         if module_name not in self._allowed:
             raise ComponentError(
@@ -178,12 +251,16 @@ class Registry(Generic[T]):
                 f"If you trust it, add --allow {module_name} (from Python: fathom.allow)"
             )
         try:
-            found = getattr(importlib.import_module(module_name), attribute, None)
-        except ImportError as error:
-            raise ComponentError(f"{self.kind} '{path}': cannot import: {error}") from error
-        # The object's own module is checked too: a re-exported name must not reach past the list.
-        if not callable(found) or getattr(found, "__module__", None) not in self._allowed:
+            module = importlib.import_module(module_name)
+        except Exception as error:  # whatever a user's module does when it runs
+            raise ComponentError(
+                f"{self.kind} '{path}': cannot import: {type(error).__name__}: {error}"
+            ) from error
+        found = getattr(module, attribute, None)
+        # Its own module is checked too: a re-exported function must not reach past the list.
+        elsewhere = callable(found) and getattr(found, "__module__", None) not in self._allowed
+        if found is None or elsewhere:
             raise ComponentError(
                 f"{self.kind} '{path}': '{attribute}' is not a function defined in '{module_name}'"
             )
-        return found  # type: ignore[no-any-return]
+        return found

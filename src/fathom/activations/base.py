@@ -1,5 +1,6 @@
 """The record that an activation is, and how a user's own function becomes one."""
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -7,6 +8,9 @@ import torch
 from torch import Tensor
 
 Elementwise = Callable[[Tensor], Tensor]
+
+# Elements that torch's CPU kernels take at once: at most four AVX-512 registers of float32.
+VECTOR_BLOCK = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,16 +30,17 @@ class FastPath:
 class Activation:
     """An elementwise activation phi with its derivative.
 
-    `value` and `slope` keep dtype and shape, give their limit at +-inf, and NaN for NaN. At a kink the slope
-    is the one that torch's own backward uses.
+    `value` and `slope` keep dtype and shape, give their limit at +-inf, and NaN for NaN. At a kink
+    the slope is the one that torch's own backward uses.
 
     Attributes:
         name: Name in the registry.
         value: phi, elementwise.
         slope: phi', elementwise.
         fast: Optional in-place forms for the hot path; without them `value` and `slope` serve.
-        kinks: Points where phi' jumps.
-        max_slope: Supremum of |phi'|; `inf` when unbounded or unknown. Saturation is measured against it.
+        kinks: Points where phi or phi' jumps, in increasing order; the poles of tan are left out.
+        max_slope: Supremum of |phi'|; `inf` when unbounded or unknown. Saturation is measured
+            against it.
         formula: phi as one line of text.
         source: Where the definition comes from.
     """
@@ -50,33 +55,51 @@ class Activation:
     source: str = ""
 
     def forward_into(self, h: Tensor, out: Tensor) -> None:
-        """Write phi(h) into `out` (same shape)."""
-        if self.fast is not None:
-            self.fast.forward(h, out)
-        else:
-            out.copy_(self.value(h))
+        """Write phi(h) into `out`, both `[R, B, O]`; a run's bits do not depend on its siblings."""
+        for h_run, out_run in zip(_apart(h), _apart(out), strict=True):
+            if self.fast is not None:
+                self.fast.forward(h_run, out_run)
+            else:
+                out_run.copy_(self.value(h_run))
 
     def backward_into(self, grad: Tensor, h: Tensor, act: Tensor) -> None:
-        """Multiply `grad` in place by phi'(h), where `act` is phi(h) (all of one shape)."""
-        if self.fast is not None:
-            self.fast.backward(grad, h, act)
-        else:
-            grad.mul_(self.slope(h))
+        """Multiply `grad` in place by phi'(h), where `act` is phi(h), all `[R, B, O]`."""
+        for grad_run, h_run, act_run in zip(_apart(grad), _apart(h), _apart(act), strict=True):
+            if self.fast is not None:
+                self.fast.backward(grad_run, h_run, act_run)
+            else:
+                grad_run.mul_(self.slope(h_run))
+
+
+def _apart(stack: Tensor) -> tuple[Tensor, ...]:
+    """Split a stack into its runs where their elements would share a vector register.
+
+    torch's kernels handle what is left over at the end of a tensor by another formula, which differs
+    in the last bit. A run whose size is no multiple of the vectors must therefore end its own tensor.
+    """
+    return (stack,) if stack[0].numel() % VECTOR_BLOCK == 0 else stack.unbind(0)
+
+
+def keep_nan(h: Tensor, result: Tensor) -> Tensor:
+    """Put NaN into `result` wherever `h` is NaN: comparisons answer False there and swallow it."""
+    return torch.where(h.isnan(), h, result)
 
 
 def slope_by_autograd(value: Elementwise) -> Elementwise:
     """Derive phi' of a user's function from autograd of phi.
 
-    Not covered: functions that mix elements; their slope would be the sum over a row of the Jacobian.
+    Not covered: functions that mix elements; their slope would be the sum of a row of the Jacobian.
     """
 
+    @functools.wraps(value, updated=())
     def slope(h: Tensor) -> Tensor:
-        with torch.enable_grad():
-            leaf = h.detach().requires_grad_()
+        with torch.inference_mode(False), torch.enable_grad():
+            leaf = h.detach().clone().requires_grad_()
             out = value(leaf)
             if not out.requires_grad:  # a constant, or a jump function built from comparisons
                 return torch.zeros_like(h)
-            (grad,) = torch.autograd.grad(out.sum(), leaf)
-        return grad.detach()
+            (grad,) = torch.autograd.grad(out.sum(), leaf, allow_unused=True)
+        # Added to zeros because torch may answer with None or with a tensor without memory (sgn).
+        return torch.zeros_like(h) if grad is None else torch.zeros_like(h).add_(grad)
 
     return slope

@@ -13,12 +13,14 @@ class DataConfig:
 
     Attributes:
         name: Name in the registry of data sets, or `arrays` for the user's own.
-        path: For `arrays`: an `.npz` file with `x` and `y` (or `x_train`, `y_train`, `x_test`, `y_test`).
-        scaling: `unit` [0, 1]; `symmetric` [-1, 1]; `standard` subtracts the mean and divides by the
-            standard deviation of the training part; `per_image` does so with each sample's own; `none`.
-        protocol: `holdout` cuts a validation part from the training part and never selects on the test
-            part; `test_as_validation` uses the test part for selection, as studies 000 and 001 do;
-            `train_test` has no validation part at all.
+        path: For `arrays`: an `.npz` file with `x` and `y` (or `x_train`, `y_train`, `x_test`,
+            `y_test`).
+        scaling: `unit` [0, 1]; `symmetric` [-1, 1]; `standard` subtracts the mean and divides by
+            the standard deviation of the training part; `per_image` does so with each sample's
+            own; `none`.
+        protocol: `holdout` cuts a validation part from the training part and never selects on the
+            test part; `test_as_validation` uses the test part for selection, as studies 000 and
+            001 do; `train_test` has no validation part at all.
         validation_share: Share of the training part that `holdout` sets aside, in (0, 1).
         test_share: Share set aside for testing where a data set has no official test part.
         limit: Largest number of training samples; None for all.
