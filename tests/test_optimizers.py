@@ -81,9 +81,9 @@ def test_a_first_adam_step_has_the_size_of_the_rate() -> None:
 @pytest.mark.parametrize(
     ("params", "message"),
     [
-        ((("momentum", 1.0),), r"momentum: got 1\.0; must be in \[0, 1\)"),
+        ((("momentum", 1.0),), r"momentum: got 1\.0; must be a finite number, >= 0, < 1"),
         ((("momentum", float("nan")),), "momentum: got nan"),
-        ((("weight_decay", -0.1),), r"weight_decay: got -0\.1; must be >= 0"),
+        ((("weight_decay", -0.1),), r"weight_decay: got -0\.1; must be a finite number, >= 0"),
         ((("nesterov", True),), "nesterov: needs a momentum"),
     ],
 )

@@ -16,7 +16,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from fathom.registry import Registry
+from fathom.registry import Registry, check_number
 
 Coefficients = Mapping[str, Tensor]
 Update = Callable[[Tensor, Tensor, tuple[Tensor, ...], Coefficients], None]
@@ -51,20 +51,14 @@ class Optimizer:
     source: str
 
 
-def _check(name: str, value: float, low: float, high: float = math.inf) -> None:
-    if not low <= value < high:
-        bound = f">= {low:g}" if high == math.inf else f"in [{low:g}, {high:g})"
-        raise ValueError(f"{name}: got {value}; must be {bound}")
-
-
 def sgd(momentum: float = 0.0, nesterov: bool = False, weight_decay: float = 0.0) -> Optimizer:
     """Stochastic gradient descent, with momentum and L2 weight decay on request.
 
     Raises:
         ValueError: If momentum is not in [0, 1), the decay is negative, or nesterov lacks momentum.
     """
-    _check("momentum", momentum, 0, 1)
-    _check("weight_decay", weight_decay, 0)
+    check_number("momentum", momentum, minimum=0, below=1)
+    check_number("weight_decay", weight_decay, minimum=0)
     if nesterov and momentum == 0:
         raise ValueError("nesterov: needs a momentum > 0")
     has_momentum, has_decay = momentum > 0, weight_decay > 0
@@ -133,10 +127,10 @@ def adamw(
 def _adam(
     name: str, beta1: float, beta2: float, eps: float, weight_decay: float, *, decoupled: bool
 ) -> Optimizer:
-    _check("beta1", beta1, 0, 1)
-    _check("beta2", beta2, 0, 1)
-    _check("eps", eps, 0)
-    _check("weight_decay", weight_decay, 0)
+    check_number("beta1", beta1, minimum=0, below=1)
+    check_number("beta2", beta2, minimum=0, below=1)
+    check_number("eps", eps, minimum=0)
+    check_number("weight_decay", weight_decay, minimum=0)
     has_decay = weight_decay > 0
 
     def coefficients(lr: float, step: int) -> Mapping[str, float]:

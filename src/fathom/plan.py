@@ -149,11 +149,15 @@ def product_rate() -> float:
 
 def _pieces(group: Sequence[Run], workers: int) -> list[list[Run]]:
     """Cut a group into cohorts of nearly equal size, equal activations and losses side by side."""
-    ordered = sorted(group, key=lambda r: (r.model.activation, r.loss, r.id))
+    ordered = sorted(group, key=_neighbourhood)
     largest = max(2, min(LARGEST_COHORT, CACHE_BUDGET // _working_set(group[0])))
     count = max(-(-len(group) // largest), min(workers, len(group) // 2), 1)
     bounds = [round(i * len(group) / count) for i in range(count + 1)]
     return [ordered[a:b] for a, b in pairwise(bounds)]
+
+
+def _neighbourhood(run: Run) -> tuple[str, ...]:
+    return (*(phi.label for phi in run.model.activation), run.loss.label, run.id)
 
 
 def _working_set(run: Run) -> int:

@@ -70,6 +70,7 @@ def check_number(
     minimum: float = -math.inf,
     above: float = -math.inf,
     maximum: float = math.inf,
+    below: float = math.inf,
     whole: bool = False,
 ) -> None:
     """Refuse a parameter that is not a finite number in its range.
@@ -80,6 +81,7 @@ def check_number(
         minimum: Smallest value that is allowed.
         above: The value must be larger than this.
         maximum: Largest value that is allowed.
+        below: The value must be smaller than this.
         whole: Allow integers only.
 
     Raises:
@@ -93,9 +95,9 @@ def check_number(
     number: Any = value
     is_number = isinstance(value, int if whole else Real) and not isinstance(value, bool)
     low, high = max(minimum, -sys.float_info.max), min(maximum, sys.float_info.max)
-    if is_number and low <= number <= high and number > above:
+    if is_number and low <= number <= high and above < number < below:
         return
-    bounds = [(">=", minimum), (">", above), ("<=", maximum)]
+    bounds = [(">=", minimum), (">", above), ("<=", maximum), ("<", below)]
     parts = [f"{sign} {bound:g}" for sign, bound in bounds if math.isfinite(bound)]
     allowed = ", ".join(["an integer" if whole else "a finite number", *parts])
     raise ValueError(f"{name}: got {str(value)[:40]}; must be {allowed}")

@@ -1,0 +1,105 @@
+"""Grouping runs into cohorts, and what a plan says about them."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from fathom.data.config import DataConfig
+from fathom.data.datasets import Sizes
+from fathom.plan import LARGEST_COHORT, cohort_id, make_plan, product_rate
+from fathom.spec.grid import Run
+
+RATE = 1e9  # a round speed, so that times can be worked out by hand
+
+
+def sizes(config: DataConfig) -> Sizes:
+    assert config.name == "digits"
+    return Sizes(
+        num_features=64,
+        num_classes=10,
+        num_train=1000,
+        num_validation=200,
+        num_test=300,
+        item_size=1,
+    )
+
+
+def test_every_run_is_in_exactly_one_cohort(make_run: Callable[..., Run]) -> None:
+    runs = [
+        make_run(activation=phi, seed=seed, hidden=(16,) * depth)
+        for phi in ("relu", "tanh")
+        for seed in range(25)
+        for depth in (2, 3)
+    ]
+    plan = make_plan(runs, sizes, workers=2, rate=RATE)
+    planned = [run.id for cohort in plan.cohorts for run in cohort.runs]
+    assert sorted(planned) == sorted(run.id for run in runs)
+    assert plan.num_runs == 100
+    assert all(2 <= len(cohort.runs) <= LARGEST_COHORT for cohort in plan.cohorts)
+    assert all(len({run.model.hidden for run in c.runs}) == 1 for c in plan.cohorts)
+
+
+def test_what_differs_in_program_is_not_stacked(make_run: Callable[..., Run]) -> None:
+    base = make_run()
+    others = [
+        make_run(batch_size=64),
+        make_run(epochs=3),
+        make_run(optimizer="adam"),
+        make_run(optimizer={"name": "sgd", "momentum": 0.9}),
+        make_run(clip_norm=1.0),
+        make_run(patience=2),
+        make_run(hidden=(12, 11)),
+        make_run(precision="float64"),
+        make_run(engine="single"),
+        make_run(data=replace(base.data, scaling="standard")),
+    ]
+    assert len(make_plan([base, *others], sizes, rate=RATE).cohorts) == 1 + len(others)
+
+
+def test_what_differs_in_numbers_is_stacked(make_run: Callable[..., Run]) -> None:
+    runs = [
+        make_run(),
+        make_run(activation="tanh"),
+        make_run(init="orthogonal"),
+        make_run(loss="mse"),
+        make_run(lr=0.3),
+        make_run(seed=5),
+        make_run(schedule={"name": "cosine", "warmup_epochs": 1.0}),
+    ]
+    assert len(make_plan(runs, sizes, rate=RATE).cohorts) == 1
+
+
+def test_equal_activations_are_neighbours(make_run: Callable[..., Run]) -> None:
+    runs = [make_run(activation=("relu", "tanh")[i % 2], seed=i) for i in range(10)]
+    (cohort,) = make_plan(runs, sizes, rate=RATE).cohorts
+    names = [run.model.activation[0].name for run in cohort.runs]
+    assert names == sorted(names)
+
+
+def test_the_id_does_not_depend_on_the_order(make_run: Callable[..., Run]) -> None:
+    runs = [make_run(seed=seed) for seed in range(3)]
+    assert cohort_id(runs) == cohort_id(runs[::-1])
+    assert cohort_id(runs) != cohort_id(runs[:2])
+
+
+def test_operations_and_time_by_hand(make_run: Callable[..., Run]) -> None:
+    """64-12-10-10: 768 + 120 + 100 products a sample, the first without an input gradient."""
+    runs = [make_run(seed=seed, epochs=4) for seed in range(2)]
+    (cohort,) = make_plan(runs, sizes, rate=RATE).cohorts
+    products = 64 * 12 + 12 * 10 + 10 * 10
+    training = 1000 * (6 * products - 2 * 64 * 12)
+    measuring = 500 * 2 * products + 64 * 6 * products
+    assert cohort.flops == 2 * (training + measuring)
+    assert cohort.estimated_s == pytest.approx(4 * cohort.flops / (0.55 * RATE))
+
+
+def test_two_workers_share_the_time(make_run: Callable[..., Run]) -> None:
+    runs = [make_run(seed=seed) for seed in range(4)]
+    one, two = (make_plan(runs, sizes, workers=w, rate=RATE) for w in (1, 2))
+    assert two.estimated_s == pytest.approx(one.estimated_s / 2)
+    assert len(two.cohorts) == 2
+
+
+def test_the_speed_of_a_product_is_measured() -> None:
+    assert 1e8 < product_rate() < 1e13
