@@ -74,8 +74,8 @@ class Activation:
 def _apart(stack: Tensor) -> tuple[Tensor, ...]:
     """Split a stack into its runs where their elements would share a vector register.
 
-    torch's kernels handle what is left over at the end of a tensor by another formula, which differs
-    in the last bit. A run whose size is no multiple of the vectors must therefore end its own tensor.
+    torch's kernels handle what is left over at the end of a tensor by another formula, which
+    differs in the last bit. So a run whose size is no multiple of the vectors needs its own tensor.
     """
     return (stack,) if stack[0].numel() % VECTOR_BLOCK == 0 else stack.unbind(0)
 

@@ -1,0 +1,31 @@
+"""Which activations the tests go through: all registered ones, and forms by parameters."""
+
+import torch
+
+from fathom.activations import ACTIVATIONS, Activation
+from fathom.registry import Choice
+
+FORMS = [
+    Choice("leaky_relu", (("slope", 0.0),)),
+    Choice("leaky_relu", (("slope", -0.5),)),
+    Choice("leaky_relu", (("slope", 1.0),)),
+    Choice("elu", (("alpha", 0.5),)),
+    Choice("elu", (("alpha", 2),)),
+    Choice("hardtanh", (("limit", 2.5),)),
+    Choice("gelu", (("form", "tanh"),)),
+    Choice("spline_sigmoid", (("outer_slope", None),)),
+    Choice("spline_sigmoid", (("ends", "natural"), ("knots", (-2, -1, 0, 1, 2)))),
+    Choice("spline_sigmoid", (("knots", (-1.0, 0.3, 2.0, 5.5)), ("outer_slope", None))),
+    Choice("spline_sigmoid", (("knots", (-3.0, 3.0)), ("outer_slope", 0))),
+]
+CHOICES = [*(Choice(name) for name in ACTIVATIONS.names()), *FORMS]
+ACTIVATION_CASES: list[Activation] = [ACTIVATIONS.build(choice) for choice in CHOICES]
+CASE_IDS = [choice.label for choice in CHOICES]
+
+# Neither has a limit at +-inf.
+PERIODIC = {"sin", "cos", "tan"}
+
+
+def dense_grid(low: float = -8.0, high: float = 8.0, num: int = 4001) -> torch.Tensor:
+    """Make a float64 grid that holds the integers, where most kinks are."""
+    return torch.linspace(low, high, num, dtype=torch.float64)

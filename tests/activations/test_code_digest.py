@@ -1,0 +1,96 @@
+"""A digest of code changes when the function does, and only then."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import FunctionType
+
+import pytest
+import torch
+
+from fathom.activations.code_digest import digest_code
+
+BASE = """
+import math, torch
+FACTOR = 2.0
+def helper(h):
+    return torch.sin(h)
+def outer():
+    inside = 3.0
+    def phi(h, power=2):
+        # as it was
+        if FACTOR in {1.0, "a", "b", "c"}:
+            return h
+        return FACTOR * helper(h) ** power + (lambda x: x + 1.5)(h) * inside
+    return phi
+phi = outer()
+"""
+
+
+def phi_of(text: str) -> FunctionType:
+    namespace: dict[str, object] = {"__name__": "user_module"}
+    exec(text, namespace)
+    found = namespace["phi"]
+    assert isinstance(found, FunctionType)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("FACTOR = 2.0", "FACTOR = 2.5"),
+        ("FACTOR = 2.0", "FACTOR = torch.tensor(2.0)"),
+        ("torch.sin", "torch.cos"),
+        ("inside = 3.0", "inside = 3"),
+        ("power=2", "power=3"),
+        ("x + 1.5", "x + 1.25"),
+        ("x + 1.5", "x - 1.5"),
+        ('"c"', '"d"'),
+        ("return h\n", "return -h\n"),
+        ("phi = outer()", "import functools\ndef phi(h, f=functools.partial(outer, 1)): pass"),
+    ],
+)
+def test_any_change_changes_it(old: str, new: str) -> None:
+    assert old in BASE
+    assert digest_code(phi_of(BASE)) != digest_code(phi_of(BASE.replace(old, new, 1)))
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("# as it was", "# said otherwise\n"),
+        ("inside", "within"),
+        ("import math, torch", "\n\nimport torch, math\nOTHER = 1"),
+    ],
+)
+def test_no_change_of_meaning_keeps_it(old: str, new: str) -> None:
+    assert digest_code(phi_of(BASE)) == digest_code(phi_of(BASE.replace(old, new)))
+
+
+def test_it_is_the_same_in_another_process(tmp_path: Path) -> None:
+    """Sets among the constants are ordered by hashes, which differ from process to process."""
+    (tmp_path / "user_module.py").write_text(BASE)
+    code = (
+        "from user_module import phi\n"
+        "from fathom.activations.code_digest import digest_code\n"
+        "print(digest_code(phi))"
+    )
+    environment = os.environ | {"PYTHONHASHSEED": "12345", "PYTHONPATH": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == digest_code(phi_of(BASE))
+
+
+def test_state_of_objects_counts() -> None:
+    steep, flat = torch.nn.LeakyReLU(0.1), torch.nn.LeakyReLU(0.2)
+    assert digest_code(steep) != digest_code(flat)
+    assert digest_code(steep) == digest_code(torch.nn.LeakyReLU(0.1))
+    assert digest_code(torch.sin) != digest_code(torch.cos)
+
+
+def test_functions_that_call_each_other_come_to_an_end() -> None:
+    text = "def phi(h): return other(h)\ndef other(h): return phi(h)"
+    assert digest_code(phi_of(text)) == digest_code(phi_of(text))
+    assert digest_code(phi_of(text)) != digest_code(phi_of(text.replace("return phi(h)", "1")))
