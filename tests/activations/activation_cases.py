@@ -26,6 +26,7 @@ CASE_IDS = [choice.label for choice in CHOICES]
 PERIODIC = {"sin", "cos", "tan"}
 
 
-def dense_grid(low: float = -8.0, high: float = 8.0, num: int = 4001) -> torch.Tensor:
-    """Make a float64 grid that holds the integers, where most kinks are."""
-    return torch.linspace(low, high, num, dtype=torch.float64)
+def dense_grid(reach: int = 8, per_unit: int = 250) -> torch.Tensor:
+    """Make a float64 grid that holds the integers exactly: most kinks and knots are there."""
+    steps = reach * per_unit
+    return torch.arange(-steps, steps + 1, dtype=torch.float64) / per_unit

@@ -14,6 +14,7 @@ from fathom.activations.code_digest import digest_code
 BASE = """
 import math, torch
 FACTOR = 2.0
+SHIFT = 1.5
 def helper(h):
     return torch.sin(h)
 def outer():
@@ -22,7 +23,7 @@ def outer():
         # as it was
         if FACTOR in {1.0, "a", "b", "c"}:
             return h
-        return FACTOR * helper(h) ** power + (lambda x: x + 1.5)(h) * inside
+        return FACTOR * helper(h) ** power + (lambda x: x + SHIFT - 0.25)(h) * inside
     return phi
 phi = outer()
 """
@@ -44,8 +45,9 @@ def phi_of(text: str) -> FunctionType:
         ("torch.sin", "torch.cos"),
         ("inside = 3.0", "inside = 3"),
         ("power=2", "power=3"),
-        ("x + 1.5", "x + 1.25"),
-        ("x + 1.5", "x - 1.5"),
+        ("SHIFT = 1.5", "SHIFT = 2.5"),
+        ("- 0.25", "- 0.75"),
+        ("- 0.25", "+ 0.25"),
         ('"c"', '"d"'),
         ("return h\n", "return -h\n"),
         ("phi = outer()", "import functools\ndef phi(h, f=functools.partial(outer, 1)): pass"),

@@ -26,7 +26,7 @@ def test_slope_is_the_derivative_that_autograd_finds(phi: Activation) -> None:
 @every_case
 def test_slope_is_the_limit_of_differences(phi: Activation) -> None:
     step = 1e-6
-    h = dense_grid(-7.9871, 7.9912)
+    h = dense_grid() + 0.00123
     tame = phi.value(h).abs() < 10
     for kink in phi.kinks:
         tame &= (h - kink).abs() > 1e-3
@@ -41,7 +41,7 @@ def test_max_slope_is_the_supremum(phi: Activation) -> None:
     beside = [kink + side for kink in phi.kinks for side in (-1e-9, 1e-9)]
     extremes = [-1e3, 1e3, math.pi / 2 - 1e-3]
     h = torch.cat([
-        dense_grid(-12.0, 12.0, 240_001),
+        dense_grid(12, 10_000),
         torch.tensor([*beside, *extremes], dtype=torch.float64),
     ])
     steepest = float(phi.slope(h).abs().nan_to_num(posinf=0.0).max())

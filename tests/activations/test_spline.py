@@ -35,7 +35,7 @@ def test_inside_it_is_the_spline_that_scipy_finds(knots: tuple[float, ...], ends
     phi = ACTIVATIONS.build(Choice("spline_sigmoid", (("knots", knots), ("ends", ends))))
     edge_slopes = [(1, expit(k) * expit(-k)) for k in (knots[0], knots[-1])]
     boundary = "natural" if ends == "natural" else tuple(edge_slopes)
-    spline = CubicSpline(knots, expit(np.array(knots)), bc_type=boundary)
+    spline = CubicSpline(knots, expit(np.array(knots)), bc_type=boundary)  # type: ignore[arg-type]
     h = np.linspace(knots[0], knots[-1], 2001)
     for function, expected in ((phi.value, spline(h)), (phi.slope, spline(h, 1))):
         found = function(torch.from_numpy(h)).numpy()

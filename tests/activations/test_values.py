@@ -116,6 +116,15 @@ def test_selu_keeps_mean_and_variance_of_a_unit_gaussian() -> None:
     assert moment(2) == pytest.approx(1, abs=1e-10)
 
 
+def test_softplus_is_not_cut_short_in_float64() -> None:
+    """Above its default threshold, 20, torch's returns h itself, which is 2e-9 too little."""
+    phi = ACTIVATIONS.build(Choice("softplus"))
+    h = torch.linspace(15, 45, 301, dtype=torch.float64)
+    excess = torch.from_numpy(np.logaddexp(0, h.numpy())) - h
+    assert excess[51] > 1e-10
+    torch.testing.assert_close(phi.value(h) - h, excess, rtol=0, atol=1e-14)
+
+
 def test_the_two_forms_of_gelu_differ_by_what_is_known() -> None:
     h = torch.linspace(-6, 6, 100_001, dtype=torch.float64)
     exact, approximate = (
