@@ -16,6 +16,7 @@ import torch
 
 from fathom.data.config import DataConfig
 from fathom.data.datasets import Sizes
+from fathom.engine.base import EVALUATION_BATCH
 from fathom.models.mlp import layer_sizes, num_parameters
 from fathom.optimizers import OPTIMIZERS
 from fathom.spec.grid import Run, cohort_id
@@ -25,6 +26,8 @@ CACHE_BUDGET: Final = (
 )  # bytes; larger cohorts of deep networks were slower, see docs/log.md
 LARGEST_COHORT: Final = 32
 EXPECTED_SHARE: Final = 0.55  # of the product peak that whole epochs reach, recording included
+LAYER_STEP_S: Final = 100e-6  # seconds that one layer costs a step beside its products
+LAYER_PROBE_S: Final = 1e-3  # seconds to measure one layer once, in a small cohort
 PROCESS_BYTES: Final = 280 * 2**20  # a worker that has imported everything and trained nothing
 
 
@@ -121,10 +124,11 @@ def make_plan(
     groups: dict[Hashable, list[Run]] = {}
     for run in runs:
         groups.setdefault(cohort_key(run), []).append(run)
+    least = -(-workers // len(groups)) if groups else 1
     cohorts = [
         _cohort(members, sizes(members[0].data), rate)
         for group in groups.values()
-        for members in _pieces(group, workers)
+        for members in _pieces(group, least)
     ]
     cohorts.sort(key=lambda cohort: (-cohort.estimated_s, cohort.id))
     return Plan(cohorts=tuple(cohorts), workers=workers, rate=rate)
@@ -147,11 +151,14 @@ def product_rate() -> float:
     return 4 * 2 * 128**3 / sorted(times)[len(times) // 2]
 
 
-def _pieces(group: Sequence[Run], workers: int) -> list[list[Run]]:
-    """Cut a group into cohorts of nearly equal size, equal activations and losses side by side."""
+def _pieces(group: Sequence[Run], least: int) -> list[list[Run]]:
+    """Cut a group into at least so many cohorts of nearly equal size, if it has the runs.
+
+    Equal activations and losses come to stand side by side.
+    """
     ordered = sorted(group, key=_neighbourhood)
     largest = max(2, min(LARGEST_COHORT, CACHE_BUDGET // _working_set(group[0])))
-    count = max(-(-len(group) // largest), min(workers, len(group) // 2), 1)
+    count = max(-(-len(group) // largest), min(least, len(group) // 2), 1)
     bounds = [round(i * len(group) / count) for i in range(count + 1)]
     return [ordered[a:b] for a, b in pairwise(bounds)]
 
@@ -173,12 +180,13 @@ def _item_size(run: Run) -> int:
 
 def _cohort(runs: Sequence[Run], sizes: Sizes, rate: float) -> Cohort:
     flops = len(runs) * _epoch_flops(runs[0], sizes)
+    epoch_s = flops / (rate * EXPECTED_SHARE) + _epoch_overhead_s(runs[0], sizes)
     return Cohort(
         id=cohort_id(runs),
         runs=tuple(runs),
         memory_mb=_memory_bytes(runs, sizes) / 2**20,
         flops=flops,
-        estimated_s=flops * runs[0].train.epochs / (rate * EXPECTED_SHARE),
+        estimated_s=epoch_s * runs[0].train.epochs,
     )
 
 
@@ -192,6 +200,14 @@ def _epoch_flops(run: Run, sizes: Sizes) -> float:
     return float(training + measuring + run.record.probe_size * 6 * products)
 
 
+def _epoch_overhead_s(run: Run, sizes: Sizes) -> float:
+    """Return the time of an epoch that does not depend on the width or the number of runs."""
+    steps = sizes.num_train / run.train.batch_size
+    passes = (sizes.num_validation + sizes.num_test) / EVALUATION_BATCH
+    num_layers = run.model.depth + 1
+    return num_layers * (LAYER_STEP_S * (steps + passes / 3) + LAYER_PROBE_S)
+
+
 def _memory_bytes(runs: Sequence[Run], sizes: Sizes) -> float:
     """Add up what a worker holds at its peak, which is while it measures."""
     run = runs[0]
@@ -202,7 +218,7 @@ def _memory_bytes(runs: Sequence[Run], sizes: Sizes) -> float:
         run.record.weights
     ]  # kept, and in the making
     units = sum(run.model.hidden) + sizes.num_classes
-    rows = max(run.train.batch_size, run.record.probe_size, 256)
+    rows = max(run.train.batch_size, run.record.probe_size, EVALUATION_BATCH)
     weights = parameters * item * (2 + slots + copies)  # the values and one collected gradient
     buffers = (2 * rows + 2 * run.record.probe_size) * units * item
     values = sizes.num_samples * sizes.num_features * sizes.item_size
