@@ -109,7 +109,7 @@ LAYER_COLUMNS: Final = (
     Column(
         name="saturated_share",
         unit="share",
-        meaning="Pairs (unit, input) with |phi'(h)| below 5 % of the activation's largest slope.",
+        meaning="Pairs (unit, input) with |phi'(h)| < 5 % of its maximum; NaN for unbounded phi.",
     ),
 )
 

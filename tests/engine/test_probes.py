@@ -29,7 +29,7 @@ def view_of(pre: torch.Tensor, name: str = "relu", **given: torch.Tensor) -> Lay
     defaults = {
         "act": phi.value(pre),
         "slope": phi.slope(pre),
-        "max_slope": torch.full((pre.shape[0],), phi.max_slope, dtype=torch.float64),
+        "saturation_slope": torch.full((pre.shape[0],), phi.saturation_slope, dtype=torch.float64),
         "grad_pre": torch.ones_like(pre),
         "grad_weight": torch.ones(pre.shape[0], 2, pre.shape[2]),
         "weight": torch.ones(pre.shape[0], 2, pre.shape[2]),
@@ -79,8 +79,9 @@ def test_saturation_is_measured_against_the_largest_slope() -> None:
     for name, edge in (("tanh", 2.1847), ("sigmoid", 4.3565)):
         pre = torch.tensor([[[edge - 1e-2, edge + 1e-2, 0.0, -9.0]]], dtype=torch.float64)
         assert measure_layer(view_of(pre, name))["saturated_share"].item() == 0.5, name
-    unbounded = measure_layer(view_of(torch.randn(1, 4, 4), "square"))
-    assert math.isnan(unbounded["saturated_share"].item())
+    for name in ("square", "relu", "gelu", "spline_sigmoid"):
+        unbounded = measure_layer(view_of(torch.randn(1, 4, 4), name))
+        assert math.isnan(unbounded["saturated_share"].item()), name
 
 
 def test_the_output_layer_has_no_activation_columns() -> None:
@@ -90,7 +91,7 @@ def test_the_output_layer_has_no_activation_columns() -> None:
             pre=pre,
             act=None,
             slope=None,
-            max_slope=None,
+            saturation_slope=None,
             grad_pre=pre,
             grad_weight=pre,
             weight=pre,

@@ -1,6 +1,7 @@
 """The record that an activation is, and how a user's own function becomes one."""
 
 import functools
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -39,8 +40,7 @@ class Activation:
         slope: phi', elementwise.
         fast: Optional in-place forms for the hot path; without them `value` and `slope` serve.
         kinks: Points where phi or phi' jumps, in increasing order; the poles of tan are left out.
-        max_slope: Supremum of |phi'|; `inf` when unbounded or unknown. Saturation is measured
-            against it.
+        max_slope: Supremum of |phi'|; `inf` when unbounded or unknown.
         formula: phi as one line of text.
         source: Where the definition comes from.
     """
@@ -53,6 +53,16 @@ class Activation:
     max_slope: float = field(default=float("inf"))
     formula: str = ""
     source: str = ""
+
+    @property
+    def saturation_slope(self) -> float:
+        """|phi'| against which saturation is measured; `inf` where saturation is not defined.
+
+        An activation saturates when it levels off on both sides. Where phi grows without bound a
+        small slope is its off state (relu) and no fault.
+        """
+        far = self.value(torch.tensor([-1e30, 1e30], dtype=torch.float64))
+        return self.max_slope if bool((far.abs() < 1e15).all()) else math.inf
 
     def forward_into(self, h: Tensor, out: Tensor) -> None:
         """Write phi(h) into `out`, both `[R, B, O]`; a run's bits do not depend on its siblings."""

@@ -25,7 +25,7 @@ class LayerView:
         pre: Pre-activations h `[R, B, O]`.
         act: Activations phi(h) `[R, B, O]`; None for the output layer.
         slope: phi'(h) `[R, B, O]`; None for the output layer.
-        max_slope: Largest |phi'| of each run's activation `[R]`, `inf` where unbounded.
+        saturation_slope: Largest |phi'| of each run's activation `[R]`, `inf` where not defined.
         grad_pre: dL/dh `[R, B, O]`.
         grad_weight: dL/dW `[R, I, O]`.
         weight: W `[R, I, O]`.
@@ -34,7 +34,7 @@ class LayerView:
     pre: Tensor
     act: Tensor | None
     slope: Tensor | None
-    max_slope: Tensor | None
+    saturation_slope: Tensor | None
     grad_pre: Tensor
     grad_weight: Tensor
     weight: Tensor
@@ -56,19 +56,19 @@ def measure_layer(view: LayerView) -> dict[str, Tensor]:
 
 
 def _activation_columns(view: LayerView) -> dict[str, Tensor]:
-    if view.act is None or view.slope is None or view.max_slope is None:
+    if view.act is None or view.slope is None or view.saturation_slope is None:
         absent = torch.full((view.pre.shape[0],), float("nan"), dtype=torch.float64)
         shares = ["dead_share", "soft_dead_share", "saturated_share"]
         return dict.fromkeys(["act_mean", "act_std", "act_rms", *shares], absent)
     alive_share_RO = (view.slope != 0).double().mean(1)
-    bound_R11 = (SATURATED_SLOPE * view.max_slope.double()).view(-1, 1, 1)
+    bound_R11 = (SATURATED_SLOPE * view.saturation_slope.double()).view(-1, 1, 1)
     saturated_R = (view.slope.double().abs() < bound_R11).double().mean((1, 2))
     return {
         **_moments("act", view.act.double()),
         "dead_share": (alive_share_RO == 0).double().mean(1),
         "soft_dead_share": (alive_share_RO < SOFT_DEAD_SHARE).double().mean(1),
-        # Saturation is not defined for an unbounded slope.
-        "saturated_share": torch.where(view.max_slope.isinf(), float("nan"), saturated_R),
+        # Not defined for an activation that does not level off.
+        "saturated_share": torch.where(view.saturation_slope.isinf(), float("nan"), saturated_R),
     }
 
 

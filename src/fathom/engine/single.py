@@ -129,7 +129,9 @@ def _view(
         pre=pre[None],
         act=None if phi is None else phi.value(pre)[None],
         slope=None if phi is None else phi.slope(pre)[None],
-        max_slope=None if phi is None else torch.tensor([phi.max_slope], dtype=torch.float64),
+        saturation_slope=(
+            None if phi is None else torch.tensor([phi.saturation_slope], dtype=torch.float64)
+        ),
         grad_pre=grad_pre[None],
         grad_weight=grad_weight.T[None],
         weight=weight.T[None],

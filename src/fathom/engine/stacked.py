@@ -202,7 +202,9 @@ class StackedEngine:
                 pre=logits if index == len(pointwise) else pointwise[index].pre,
                 act=None if index == len(pointwise) else pointwise[index].act,
                 slope=None if index == len(pointwise) else pointwise[index].slope(),
-                max_slope=None if index == len(pointwise) else _max_slopes(pointwise[index]),
+                saturation_slope=None
+                if index == len(pointwise)
+                else _saturation_slopes(pointwise[index]),
                 grad_pre=collected.pre[index],
                 grad_weight=collected.weight[index],
                 weight=linear.weight.value,
@@ -255,9 +257,9 @@ def _by_run(
     return torch.cat([function(loss, logits[part]) for part, loss in losses])
 
 
-def _max_slopes(layer: Pointwise) -> Tensor:
-    """Return the largest |phi'| of each run's activation, `[R]`."""
+def _saturation_slopes(layer: Pointwise) -> Tensor:
+    """Return each run's slope for saturation, `[R]`."""
     slopes = torch.empty(layer.pre.shape[0], dtype=torch.float64)
     for segment in layer.segments:
-        slopes[segment.runs] = segment.activation.max_slope
+        slopes[segment.runs] = segment.activation.saturation_slope
     return slopes
