@@ -1,1 +1,25 @@
 """Fathom tells you how deep your network can train, and why."""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fathom.api import Activation, FathomError, Plan, Results, Study, allow, custom
+
+__all__ = ["Activation", "FathomError", "Plan", "Results", "Study", "allow", "custom"]
+
+
+def __getattr__(name: str) -> object:
+    """Load torch and the rest when first asked for, so that `fathom --help` is instant.
+
+    Raises:
+        AttributeError: If there is no such name.
+    """
+    if name not in __all__:
+        raise AttributeError(f"module 'fathom' has no attribute {name!r}")
+    from fathom import api
+
+    return getattr(api, name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -159,6 +159,11 @@ class Registry(Generic[T]):
         if code:
             self._coded[name, code] = factory
 
+    @property
+    def allowed(self) -> tuple[str, ...]:
+        """Modules that the user has allowed."""
+        return tuple(sorted(self._allowed))
+
     def allow(self, module: str) -> None:
         """Let import paths into `module` be resolved; only a user says this, never a file."""
         self._allowed.add(module)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, Literal
 
@@ -102,6 +103,11 @@ class Run:
     def id(self) -> str:
         """Content hash: 16 hexadecimal digits over all settings except names and labels."""
         return config_digest(self, leave_out=("name", "cell"))
+
+
+def cohort_id(runs: Sequence[Run]) -> str:
+    """Hash the runs' ids to 16 hexadecimal digits; the order of the runs does not matter."""
+    return hashlib.sha256(" ".join(sorted(run.id for run in runs)).encode()).hexdigest()[:16]
 
 
 def to_plain(config: Any) -> Any:  # noqa: ANN401 - any JSON value comes out
