@@ -1,0 +1,73 @@
+"""What only a whole study can get wrong: contradictions, and rules that match nothing."""
+
+from collections.abc import Iterator
+
+from fathom.errors import Problem
+from fathom.spec.keys import resolve_axis
+from fathom.spec.model import StudyModel
+from fathom.spec.names import labels
+from fathom.spec.nodes import Node, Plain, listed
+from fathom.spec.rules import Condition, meant_values
+
+MAX_SHOWN = 12
+
+
+def inconsistencies(study: StudyModel, root: Node) -> Iterator[Problem]:
+    """Look for contradictions in a study whose settings are right one by one.
+
+    Args:
+        study: The study.
+        root: The same as it was written, for places.
+    """
+    yield from _shape(study, root)
+    yield from _path(study, root)
+    for index, condition in enumerate(study.exclude):
+        yield from _unmatched(study, condition, root.find(("exclude", index)))
+    for index, override in enumerate(study.overrides):
+        rule = root.find(("overrides", index))
+        yield from _unmatched(study, override.where, rule.find(("where",)))
+        yield from _unused(study, override.set, rule.find(("set",)))
+
+
+def _shape(study: StudyModel, root: Node) -> Iterator[Problem]:
+    given = study.model.model_fields_set
+    if "hidden" in given and given & {"depth", "width"}:
+        yield root.find(("model", "hidden")).problem("give hidden, or depth and width, not both")
+
+
+def _path(study: StudyModel, root: Node) -> Iterator[Problem]:
+    names = {*study.data.name, *(rule.set.get("data.name") for rule in study.overrides)}
+    if study.data.path is not None and "arrays" not in names:
+        message = f"only data set 'arrays' takes a path, not {listed(study.data.name)}"
+        yield root.find(("data", "path")).problem(message)
+
+
+def _unmatched(study: StudyModel, condition: Condition, rule: Node) -> Iterator[Problem]:
+    """Find values in a condition that no run has."""
+    axes = study.axes()
+    for key, node in rule.value.items():
+        path = resolve_axis(key)
+        values = axes.get(path, ())
+        idle = [p for p in condition[path] if not meant_values(path, (p,), values)]
+        if idle:
+            yield node.problem(f"{_written(path, idle)} matches no run; {_has(path, values)}")
+
+
+def _unused(study: StudyModel, settings: dict[str, Plain], rule: Node) -> Iterator[Problem]:
+    """Find settings of the other way to give the network's shape."""
+    axes = study.axes()
+    for key, node in rule.value.items():
+        if resolve_axis(key) not in axes:
+            way = "hidden" if study.model.hidden else "depth and width"
+            yield node.problem(f"has no effect: the study gives {way}")
+
+
+def _has(path: str, values: tuple[Plain, ...]) -> str:
+    if not values:
+        return f"the study does not use {path}"
+    more = f" and {len(values) - MAX_SHOWN} more" if len(values) > MAX_SHOWN else ""
+    return f"the study has {_written(path, list(values[:MAX_SHOWN]))}{more}"
+
+
+def _written(path: str, values: list[Plain]) -> str:
+    return listed(labels(path, values).values())

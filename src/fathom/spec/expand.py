@@ -1,0 +1,160 @@
+"""From a study to its runs: the product of all axes, less what is excluded, plus overrides."""
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Final
+
+from fathom.data.config import DataConfig
+from fathom.spec.checks import Fault, Wrong, refuse
+from fathom.spec.grid import ModelConfig, RecordConfig, Run, TrainConfig
+from fathom.spec.keys import own_name
+from fathom.spec.model import StudyModel
+from fathom.spec.names import labels, run_names
+from fathom.spec.nodes import MAX_PROBLEMS, Plain, listed
+from fathom.spec.rules import Cell, Condition, meant_values
+
+MAX_RUNS: Final = 100_000
+
+
+def expand(study: StudyModel, allow_runs: int | None = None) -> tuple[Run, ...]:
+    """Make all runs of a study: cells in the order of their axes, replicates innermost.
+
+    Args:
+        study: The study.
+        allow_runs: Largest number of runs that the user agreed to, when more than 100,000.
+
+    Returns:
+        The runs; equal activations are neighbours.
+
+    Raises:
+        Wrong: If there are none or too many, or two are the same, or one makes no sense.
+    """
+    _check_size(study, allow_runs)
+    cells = list(_cells(study))
+    if not cells:
+        refuse("leaves no run of the grid", ("exclude",))
+    faults = dict.fromkeys(fault for cell in cells for fault in _faults(study, cell))
+    if faults:
+        raise Wrong(itertools.islice(faults, MAX_PROBLEMS))
+    varying = _varying(study)
+    runs = [
+        _run(study, cell, seed, tuple((path, texts[cell[path]]) for path, texts in varying.items()))
+        for cell in cells
+        for seed in study.replicates
+    ]
+    return _named(study, runs)
+
+
+def _check_size(study: StudyModel, allow_runs: int | None) -> None:
+    count = study.num_grid_runs
+    if count <= max(MAX_RUNS, allow_runs or 0):
+        return
+    lengths = {path: len(values) for path, values in study.axes().items()}
+    lengths["seeds"] = len(study.replicates)
+    sizes = listed(f"{path}: {length:,}" for path, length in lengths.items() if length > 1)
+    refuse(
+        f"the grid has {count:,} runs ({sizes}); more than {MAX_RUNS:,} need your word "
+        f"for it: add --yes-run {count} (from Python: allow_runs={count})"
+    )
+
+
+def _cells(study: StudyModel) -> Iterator[Cell]:
+    axes = study.axes()
+    excluded = [_meant(condition, axes) for condition in study.exclude]
+    overrides = [(_meant(rule.where, axes), rule.set) for rule in study.overrides]
+    for values in itertools.product(*axes.values()):
+        cell = dict(zip(axes, values, strict=True))
+        if any(_matches(meant, cell) for meant in excluded):
+            continue
+        settings = [new for meant, new in overrides if _matches(meant, cell)]
+        for new in settings:
+            cell.update(new)
+        yield cell
+
+
+def _meant(condition: Condition, axes: dict[str, tuple[Plain, ...]]) -> dict[str, frozenset[Plain]]:
+    return {path: meant_values(path, wanted, axes[path]) for path, wanted in condition.items()}
+
+
+def _matches(meant: dict[str, frozenset[Plain]], cell: Cell) -> bool:
+    return all(cell[path] in values for path, values in meant.items())
+
+
+def _varying(study: StudyModel) -> dict[str, dict[Plain, str]]:
+    """Return the settings in which runs differ, each with the readable form of its values."""
+    found = {}
+    for path, values in study.axes().items():
+        new = [rule.set[path] for rule in study.overrides if path in rule.set]
+        if len(values) > 1 or new:
+            found[path] = labels(path, [*values, *new])
+    return found
+
+
+def _hidden(cell: Cell) -> tuple[int, ...]:
+    hidden: tuple[int, ...] | None = cell.get("model.hidden")
+    return (cell["model.width"],) * cell["model.depth"] if hidden is None else hidden
+
+
+def _faults(study: StudyModel, cell: Cell) -> Iterator[Fault]:
+    """Find what is wrong with one run: combinations that the axes allow but training does not."""
+    activation, depth = cell["activation"], len(_hidden(cell))
+    if isinstance(activation, tuple) and len(activation) != depth:
+        message = f"per_layer names {len(activation)} activations for {depth} hidden layers"
+        yield ("activation",), message
+    if cell["train.patience"] is not None and cell["data.protocol"] == "train_test":
+        message = "needs a validation part, which data.protocol train_test does not have"
+        yield ("train", "patience"), message
+    if cell["data.name"] == "arrays" and study.data.path is None:
+        yield ("data", "path"), "data set 'arrays' needs data.path, an .npz file"
+
+
+def _run(study: StudyModel, cell: Cell, seed: int, written: tuple[tuple[str, str], ...]) -> Run:
+    hidden, activation = _hidden(cell), cell["activation"]
+    per_layer = activation if isinstance(activation, tuple) else (activation,) * len(hidden)
+    data, train = _part(cell, "data"), _part(cell, "train")
+    return Run(
+        name="",
+        seed=seed,
+        study_seed=study.seed,
+        engine=study.engine,
+        precision=study.precision,
+        data=DataConfig(
+            path=study.data.path if data["name"] == "arrays" else None,
+            test_share=study.data.test_share,
+            **data,
+        ),
+        model=ModelConfig(
+            name=study.model.name, hidden=hidden, activation=per_layer, init=cell["init"]
+        ),
+        loss=cell["loss"],
+        train=TrainConfig(monitor=study.train.monitor, drop_last=study.train.drop_last, **train),
+        record=RecordConfig(
+            probe_size=study.record.probe_size,
+            histograms=study.record.histograms,
+            weights=study.record.weights,
+        ),
+        cell=written,
+    )
+
+
+def _part(cell: Cell, part: str) -> dict[str, Plain]:
+    return {own_name(path): v for path, v in cell.items() if path.startswith(f"{part}.")}
+
+
+def _named(study: StudyModel, runs: list[Run]) -> tuple[Run, ...]:
+    """Give every run its name, and refuse runs that are the same."""
+    ids = [run.id for run in runs]
+    first: dict[str, Run] = {}
+    for key, run in zip(ids, runs, strict=True):
+        twin = first.setdefault(key, run)
+        if twin is not run:
+            place = ("overrides",) if study.overrides else ()
+            cells = f"({_cell_text(twin)}) and ({_cell_text(run)})"
+            refuse(f"the cells {cells} come to the same run; keep one", place)
+    names = run_names([run.cell for run in runs], [run.seed for run in runs], ids)
+    return tuple(replace(run, name=name) for run, name in zip(runs, names, strict=True))
+
+
+def _cell_text(run: Run) -> str:
+    return listed(f"{path}: {text}" for path, text in run.cell)
