@@ -1,0 +1,42 @@
+# Everything a developer types. Each target sets itself up: on a fresh machine `make demo` is enough.
+
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+OUT ?= results
+
+# One thread for each process: the tests and the workers run side by side.
+export OMP_NUM_THREADS := 1
+
+.PHONY: help demo test test-fast check format clean
+.DEFAULT_GOAL := help
+
+help:  ## list the targets
+	@sed -n 's|^\([a-z-]*\):.*## *|make \1: |p' $(MAKEFILE_LIST)
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+demo: $(READY)  ## set up, train the built-in study of digits, print where its report is
+	$(BIN)/fathom run digits --out $(OUT)
+
+test: $(READY)  ## every test
+	$(BIN)/python -m pytest -n 2
+
+test-fast: $(READY)  ## every test that takes less than a few seconds
+	$(BIN)/python -m pytest -n 2 -m 'not slow'
+
+check: $(READY)  ## format, lint, types and the direction of imports
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest tests/test_layering.py
+
+format: $(READY)  ## rewrite the files the way `check` wants them
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:  ## remove what the other targets made, results excepted
+	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache

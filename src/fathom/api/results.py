@@ -1,0 +1,247 @@
+"""A study's results: tables, figures, the report, weights."""
+
+from collections.abc import Sequence
+from functools import cached_property
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Self, final
+
+import polars as pl
+import torch
+from torch import Tensor, nn
+
+from fathom.activations import ACTIVATIONS
+from fathom.api.description import read_description
+from fathom.errors import FathomError, StoreError, suggestion
+from fathom.figures.frames import Frames, final_metrics
+from fathom.models.mlp import MLP, LayerWeights
+from fathom.records import RUN_COLUMNS
+from fathom.registry import Choice
+from fathom.store.integrity import Damage
+from fathom.store.results import StudyFolder
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Which = Literal["best", "last"]
+
+
+@final
+class Results:
+    """What a study's folder holds, read when it is asked for; made by `open` or `Study.run`.
+
+    Attributes:
+        folder: Where the results are.
+    """
+
+    def __init__(self, store: StudyFolder) -> None:
+        self._store = store
+        self.folder = store.path
+
+    @classmethod
+    def open(cls, folder: str | PathLike[str]) -> Self:
+        """Open a folder that `fathom run` or `Study.run` wrote.
+
+        Raises:
+            FathomError: If it is no results folder.
+        """
+        return cls(StudyFolder.read_only(Path(folder)))
+
+    @cached_property
+    def runs(self) -> pl.DataFrame:
+        """One row for each finished run: settings, how it ended, its last epoch's metrics."""
+        frames = self.frames
+        metrics = final_metrics(frames).drop("epoch", "lr", "epoch_time_s")
+        return frames.runs.join(metrics, on="run_id", how="left", maintain_order="left")
+
+    @property
+    def epochs(self) -> pl.DataFrame:
+        """One row for each run and epoch, see `fathom.records.EPOCH_COLUMNS`."""
+        return self.frames.epochs
+
+    @property
+    def layers(self) -> pl.DataFrame:
+        """One row for each run, epoch and layer, see `fathom.records.LAYER_COLUMNS`."""
+        return self.frames.layers
+
+    @property
+    def histograms(self) -> pl.DataFrame:
+        """One row for each bin; empty unless the study records histograms."""
+        return self._store.table("histograms")
+
+    @cached_property
+    def frames(self) -> Frames:
+        """What figures are drawn from: the finished runs in the study's order."""
+        tables = self._store.tables("runs", "epochs", "layers")
+        columns = pl.DataFrame(
+            [{"run_id": run["id"], **run["columns"]} for run in self._description["runs"]],
+            infer_schema_length=None,
+        )
+        settings = tuple(self._description["settings"])
+        runs = columns.join(tables["runs"], on="run_id", how="inner", maintain_order="left")
+        order = [column.name for column in RUN_COLUMNS]
+        return Frames(
+            runs=runs.select(*order, *(name for name in columns.columns if name != "run_id")),
+            epochs=tables["epochs"],
+            layers=tables["layers"],
+            settings=settings,
+        )
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Names of the runs that have no result (yet)."""
+        finished = {key for record in self._store.committed().values() for key in record["runs"]}
+        rows = self._description["runs"]
+        return tuple(run["name"] for run in rows if run["id"] not in finished)
+
+    @property
+    def study_yaml(self) -> str:
+        """The study with every setting written out, as text that `fathom run` takes."""
+        return self._text("study.yaml")
+
+    @property
+    def digest(self) -> str:
+        """A sha256 over every number that a repetition must give again, bit for bit."""
+        return self._store.canonical_digest()
+
+    def verify(self) -> list[Damage]:
+        """Compare every file with its hash and return what is damaged; nothing is changed."""
+        return self._store.verify()
+
+    def figure(self, name: str, **options: Any) -> "Figure":  # noqa: ANN401 - each has its own
+        """Draw a figure.
+
+        Args:
+            name: One of `fathom list figures`.
+            **options: Settings such as `activation="relu"` choose runs; others are the figure's.
+
+        Raises:
+            FathomError: If the name or an option is unknown, or it makes no sense for these runs.
+        """
+        from fathom import figures
+
+        return figures.make(name, self.frames, **options)
+
+    def report(
+        self,
+        *,
+        formats: Sequence[str] = ("png", "svg", "pdf"),
+        to: str | PathLike[str] | None = None,
+    ) -> Path:
+        """Write the page and the image files.
+
+        Args:
+            formats: Of the images: some of `png`, `svg`, `pdf`; none to write the page alone.
+            to: Folder; the results folder when omitted.
+
+        Returns:
+            The path of the page.
+
+        Raises:
+            FathomError: If a format is unknown or no run is finished.
+        """
+        from fathom.report.page import write_report
+
+        if self.frames.runs.is_empty():
+            raise FathomError(f"{self.folder}: no run is finished yet; nothing to report")
+        return write_report(
+            self.frames,
+            self.folder if to is None else Path(to),
+            title=self._description["study"],
+            study_yaml=self.study_yaml,
+            facts=self._facts(),
+            formats=formats,
+        )
+
+    def export_csv(self, to: str | PathLike[str] | None = None) -> Path:
+        """Write the classic layout: `runs.csv`, and `logs/<run>/metrics.csv` with every layer.
+
+        Args:
+            to: Folder; `csv` in the results folder when omitted.
+
+        Returns:
+            The folder.
+        """
+        from fathom.api.export import write_csv
+
+        return write_csv(self.runs, self.frames, self.folder / "csv" if to is None else Path(to))
+
+    def weights(self, run: str, which: Which = "best") -> dict[str, Tensor]:
+        """Return a run's weights.
+
+        Args:
+            run: Name or id.
+            which: Of the best epoch (by the validation metric) or the last.
+
+        Returns:
+            `layers.<l>.weight [O, I]` and `layers.<l>.bias [O]`.
+
+        Raises:
+            FathomError: If there is no such run or its weights were not kept.
+        """
+        row = self._row(run)
+        # The best weights are not kept twice where the last epoch was the best.
+        if which == "best" and row["best_epoch"] == row["epochs_run"]:
+            which = "last"
+        return self._store.weights(row["run_id"], which)
+
+    def network(self, run: str, which: Which = "best") -> nn.Module:
+        """Rebuild a run's network: `[B, I]` scaled inputs to `[B, K]` logits.
+
+        Args:
+            run: Name or id.
+            which: Weights of the best epoch or the last.
+
+        Raises:
+            FathomError: If there is no such run, its weights were not kept, or an activation is
+                unknown here.
+        """
+        tensors = self.weights(run, which)
+        run_id = self._row(run)["run_id"]
+        config = next(r["config"] for r in self._description["runs"] if r["id"] == run_id)
+        activations = [ACTIVATIONS.build(_choice(a)) for a in config["model"]["activation"]]
+        layers = [
+            LayerWeights(tensors[f"layers.{index}.weight"], tensors[f"layers.{index}.bias"])
+            for index in range(len(tensors) // 2)
+        ]
+        return MLP(layers, activations, getattr(torch, config["precision"]))
+
+    @cached_property
+    def _description(self) -> Any:  # noqa: ANN401 - JSON
+        return read_description(self._text("runs.json"))
+
+    def _text(self, name: str) -> str:
+        text = self._store.read_text(name)
+        if text is None:
+            raise StoreError(
+                f"{self.folder / name}: is missing or damaged; running the study writes it anew"
+            )
+        return text
+
+    def _row(self, run: str) -> dict[str, Any]:
+        rows = self.frames.runs.filter((pl.col("run_id") == run) | (pl.col("name") == run))
+        if rows.is_empty():
+            near = suggestion(run, [*self.frames.runs["name"], *self.frames.runs["run_id"]])
+            raise FathomError(f"{self.folder}: no finished run '{run[:80]}'.{near}")
+        return rows.row(0, named=True)
+
+    def _facts(self) -> dict[str, str]:
+        machine = next(iter(self._store.fingerprints.values()))
+        outcomes = self.frames.runs["outcome"].value_counts(sort=True).rows()
+        return {
+            "runs": ", ".join(f"{count} {outcome}" for outcome, count in outcomes),
+            "training time": f"{self.frames.runs['elapsed_s'].sum():.1f} s on one core",
+            "fathom": machine["bits"]["fathom"],
+            "torch": machine["bits"]["torch"],
+            "processor": machine["bits"]["cpu"],
+            "digest": self.digest,
+        }
+
+
+def _choice(plain: str | dict[str, Any]) -> Choice:
+    """Read what `Choice.to_plain` wrote."""
+    if isinstance(plain, str):
+        return Choice(plain)
+    params = {key: value for key, value in plain.items() if key not in {"name", "code"}}
+    known = {key: tuple(v) if isinstance(v, list) else v for key, v in params.items()}
+    return Choice(plain["name"], tuple(sorted(known.items())), plain.get("code", ""))

@@ -1,0 +1,23 @@
+"""The verbs, put together."""
+
+import typer
+
+from fathom.cli.catalogue import list_components, schema
+from fathom.cli.results import export_app, report, verify
+from fathom.cli.run import plan, run, show
+
+
+def build_app() -> typer.Typer:
+    """Make the command line."""
+    app = typer.Typer(
+        help="Fathom tells you how deep your network can train, and why.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,  # a traceback is our fault, and is to be reported whole
+        rich_markup_mode=None,
+    )
+    for command in (run, plan, show, report, verify, schema):
+        app.command()(command)
+    app.command("list")(list_components)
+    app.add_typer(export_app(), name="export")
+    return app

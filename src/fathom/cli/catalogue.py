@@ -1,0 +1,98 @@
+"""The verbs that tell what there is: list, schema."""
+
+import importlib
+import json
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from fathom.cli.options import Json
+from fathom.errors import FathomError, suggestion
+
+if TYPE_CHECKING:
+    from fathom.registry import Registry
+
+Row = dict[str, Any]
+
+REQUIRED: Final = "required"
+_REGISTRIES: Final = {
+    "activations": ("fathom.activations", "ACTIVATIONS"),
+    "initializers": ("fathom.initializers", "INITIALIZERS"),
+    "losses": ("fathom.losses", "LOSSES"),
+    "optimizers": ("fathom.optimizers", "OPTIMIZERS"),
+    "schedules": ("fathom.schedules", "SCHEDULES"),
+    "datasets": ("fathom.data.datasets", "DATASETS"),
+}
+KINDS: Final = (*_REGISTRIES, "models", "studies", "figures")
+
+
+def list_components(
+    kind: Annotated[str, typer.Argument(metavar="KIND", help=", ".join(KINDS))],
+    json_: Json = False,
+) -> None:
+    """List activations, initializers, ... with their parameters.
+
+    Raises:
+        FathomError: If there is no such kind.
+    """
+    if kind not in KINDS:
+        near = suggestion(kind, KINDS)
+        raise FathomError(f"list: unknown kind '{kind[:80]}'.{near} Known: {', '.join(KINDS)}")
+    rows = rows_of(kind)
+    if json_:
+        print(json.dumps({kind: rows}, default=str))
+        return
+    from fathom.cli.tables import print_catalogue
+
+    print_catalogue(rows)
+
+
+def schema() -> None:
+    """Print the JSON schema of study files, for editors."""
+    from fathom.spec.schema import study_schema
+
+    print(json.dumps(study_schema(), indent=2))
+
+
+def rows_of(kind: str) -> list[Row]:
+    """Return name, parameters with defaults and description of everything of a kind."""
+    special = {"models": _models, "studies": _studies, "figures": _figures}
+    if kind in special:
+        return special[kind]()
+    module, name = _REGISTRIES[kind]
+    registry: Registry[Any] = getattr(importlib.import_module(module), name)
+    return [_component(registry, name) for name in registry.names()]
+
+
+def _component(registry: "Registry[Any]", name: str) -> Row:
+    parameters = {
+        key: REQUIRED if parameter.default is parameter.empty else parameter.default
+        for key, parameter in registry.parameters(name).items()
+    }
+    return {"name": name, "parameters": parameters, "text": registry.describe(name)}
+
+
+def _models() -> list[Row]:
+    from fathom.models.mlp import MLP
+    from fathom.spec.settings import ModelSettings
+
+    fields = ModelSettings.model_fields
+    axes = {key: list(field.default) for key, field in fields.items() if key != "name"}
+    parameters = {key: values[0] if len(values) == 1 else values for key, values in axes.items()}
+    text = (MLP.__doc__ or "").partition("\n")[0]
+    return [{"name": fields["name"].default, "parameters": parameters, "text": text}]
+
+
+def _studies() -> list[Row]:
+    from fathom.spec.load import builtin_studies
+
+    return [{"name": n, "parameters": {}, "text": t} for n, t in builtin_studies().items()]
+
+
+def _figures() -> list[Row]:
+    from fathom.figures import FIGURES
+
+    return [
+        {"name": f.name, "parameters": dict.fromkeys(f.options), "text": f.description}
+        for f in FIGURES.values()
+    ]

@@ -1,0 +1,71 @@
+"""The verbs that take a results folder: report, export, verify."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fathom.cli.options import Json, ResultsDir
+
+
+def report(
+    folder: ResultsDir,
+    formats: Annotated[
+        str, typer.Option("--format", metavar="LIST", help="Image files: png, svg, pdf, or none.")
+    ] = "png,svg,pdf",
+    to: Annotated[
+        Path | None, typer.Option("--to", metavar="DIR", help="Another folder to write to.")
+    ] = None,
+) -> None:
+    """Write the page and the image files of a study."""
+    from fathom.api import Results
+
+    wanted = [part.strip() for part in formats.split(",") if part.strip() not in {"", "none"}]
+    print(Results.open(folder).report(formats=wanted, to=to))
+
+
+def export_app() -> typer.Typer:
+    """Make the verb `export` with its formats."""
+    app = typer.Typer(help="Write results for other programs.", no_args_is_help=True)
+    app.command("csv")(export_csv)
+    app.callback()(_formats)
+    return app
+
+
+def _formats() -> None:
+    """Write results for other programs."""
+
+
+def export_csv(
+    folder: ResultsDir,
+    to: Annotated[
+        Path | None, typer.Option("--to", metavar="DIR", help="Where to; DIR/csv if left out.")
+    ] = None,
+) -> None:
+    """Write runs.csv and logs/<run>/metrics.csv with every layer's columns."""
+    from fathom.api import Results
+
+    print(Results.open(folder).export_csv(to))
+
+
+def verify(folder: ResultsDir, json_: Json = False) -> None:
+    """Compare results with their checksums; print their digest.
+
+    Raises:
+        Exit: With status 1 if something is damaged.
+    """
+    from fathom.api import Results
+
+    results = Results.open(folder)
+    damages = [str(damage) for damage in results.verify()]
+    digest = None if damages else results.digest
+    if json_:
+        print(json.dumps({"damages": damages, "missing": list(results.missing), "digest": digest}))
+    elif damages:
+        print("\n".join(damages))
+        print("damaged results are never shown; run the study's command again to compute them anew")
+    else:
+        print(f"every file is as it was saved; digest {digest}")
+    if damages:
+        raise typer.Exit(1)

@@ -1,0 +1,155 @@
+"""The verbs that take a study: run, plan, show."""
+
+import contextlib
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from fathom.cli.options import (
+    Allow,
+    DataDirs,
+    Json,
+    Sets,
+    Smoke,
+    StudyName,
+    Workers,
+    YesRun,
+)
+
+if TYPE_CHECKING:
+    from fathom.api import Results, Study
+
+NOT_ALL_COMPUTED = 1
+
+
+def run(
+    studies: Annotated[
+        list[str],
+        typer.Argument(metavar="STUDY...", help="Study files, or names of built-in studies."),
+    ],
+    data_dir: DataDirs = None,
+    out: Annotated[
+        Path, typer.Option("--out", metavar="DIR", help="Where each study's folder goes.")
+    ] = Path("results"),
+    workers: Workers = None,
+    sets: Sets = None,
+    smoke: Smoke = False,
+    allow: Allow = None,
+    yes_run: YesRun = None,
+    allow_mixed: Annotated[
+        bool,
+        typer.Option("--allow-mixed", help="Go on with results that another machine computed."),
+    ] = False,
+    executor: Annotated[
+        Literal["auto", "inline", "processes"], typer.Option(help="Where networks are trained.")
+    ] = "auto",
+    checkpoint_every: Annotated[
+        float, typer.Option(metavar="S", min=0, help="Seconds between saved states.")
+    ] = 30.0,
+    report: Annotated[bool, typer.Option(help="Write the report at the end.")] = True,
+    json_: Json = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
+) -> None:
+    """Train a study's runs, or go on where it stopped.
+
+    The same command, given again, computes what is missing and nothing else.
+
+    Raises:
+        Exit: With status 1 if some runs could not be computed.
+    """
+    from rich.console import Console
+
+    from fathom.execution.progress import choose_display
+
+    summaries = []
+    with _own_output_only(json_):
+        # All studies are read first, so that all mistakes are told before any training.
+        for study in [load(name, sets, smoke, allow) for name in studies]:
+            results = study.run(
+                out,
+                workers=workers,
+                data_dir=data_dir or (),
+                progress=choose_display(Console(stderr=True), quiet=quiet or json_),
+                executor=executor,
+                allow_runs=yes_run,
+                allow_mixed=allow_mixed,
+                checkpoint_every_s=checkpoint_every,
+            )
+            page = results.report() if report and not results.runs.is_empty() else None
+            summaries.append(_summary(study, results, page))
+            if not json_:
+                _print_results(study, results, page)
+    if json_:
+        print(json.dumps(summaries[0] if len(summaries) == 1 else {"studies": summaries}))
+    if any(summary["missing"] for summary in summaries):
+        raise typer.Exit(NOT_ALL_COMPUTED)
+
+
+def plan(
+    study: StudyName,
+    data_dir: DataDirs = None,
+    workers: Workers = None,
+    sets: Sets = None,
+    smoke: Smoke = False,
+    allow: Allow = None,
+    yes_run: YesRun = None,
+    json_: Json = False,
+) -> None:
+    """Show what a study would cost; nothing is trained."""
+    from fathom.api.description import describe_plan
+
+    loaded = load(study, sets, smoke, allow)
+    made = loaded.plan(workers=workers, data_dir=data_dir or (), allow_runs=yes_run)
+    if json_:
+        print(json.dumps(describe_plan(made)))
+        return
+    from fathom.cli.tables import print_plan
+
+    print_plan(loaded, made)
+
+
+def show(study: StudyName, sets: Sets = None, smoke: Smoke = False, allow: Allow = None) -> None:
+    """Print a study with every setting written out."""
+    print(load(study, sets, smoke, allow).spec.resolved_yaml(), end="")
+
+
+def load(name: str, sets: list[str] | None, smoke: bool, allow: list[str] | None) -> "Study":
+    """Read a study as the options of the command line say."""
+    from fathom import api
+
+    if allow:
+        # The module may lie in the present folder, which comes last so as to shadow nothing.
+        sys.path.append(os.getcwd())
+    for module in allow or ():
+        api.allow(module)
+    return api.Study.load(name, set=sets or (), smoke=smoke)
+
+
+def _own_output_only(json_: bool) -> contextlib.AbstractContextManager[object]:
+    """Keep what a user's function prints out of the JSON."""
+    return contextlib.redirect_stdout(sys.stderr) if json_ else contextlib.nullcontext()
+
+
+def _summary(study: "Study", results: "Results", page: Path | None) -> dict[str, object]:
+    outcomes = results.runs["outcome"].value_counts(sort=True).rows()
+    return {
+        "study": study.name,
+        "folder": str(results.folder),
+        "runs": results.runs.height,
+        "outcomes": dict(outcomes),
+        "missing": list(results.missing),
+        "digest": results.digest,
+        "report": None if page is None else str(page),
+    }
+
+
+def _print_results(study: "Study", results: "Results", page: Path | None) -> None:
+    from fathom.cli.tables import print_summary
+
+    print_summary(study, results)
+    if page is not None:
+        print(f"report: {page}")

@@ -1,0 +1,203 @@
+"""From a plan to committed results: what is left to do is carried out, watched and logged."""
+
+import os
+import re
+from collections.abc import Container, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Final, Literal
+
+from fathom.data.splits import prepare
+from fathom.errors import FathomError
+from fathom.execution.base import (
+    CohortDone,
+    CohortFailed,
+    CohortStarted,
+    EpochDone,
+    Event,
+    Executor,
+    Notice,
+    Task,
+)
+from fathom.execution.inline import InlineExecutor
+from fathom.execution.processes import ProcessExecutor
+from fathom.execution.progress import Display, Tally, news
+from fathom.execution.worker import finished_runs
+from fathom.plan import Plan
+from fathom.spec.grid import Run
+from fathom.store.results import StudyFolder
+
+ExecutorName = Literal["auto", "inline", "processes"]
+
+MEMORY_SHARE: Final = 0.7  # of what is free; estimates err, and others need memory too
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conditions:
+    """Where and how a plan is carried out; results do not depend on it.
+
+    Attributes:
+        data_folders: Where data sets are looked for, in order.
+        allowed_modules: Modules from which the user lets activations be imported.
+        executor: Where tasks run.
+        checkpoint_every_s: Least time between two saved states; 0 saves after every epoch.
+    """
+
+    data_folders: tuple[Path, ...] = ()
+    allowed_modules: tuple[str, ...] = ()
+    executor: ExecutorName = "auto"
+    checkpoint_every_s: float = 30.0
+
+
+def carry_out(plan: Plan, folder: StudyFolder, conditions: Conditions, display: Display) -> Tally:
+    """Train and commit whatever of a plan has no result yet.
+
+    Args:
+        plan: The whole study.
+        folder: Its results folder, open for writing.
+        conditions: Where and how.
+        display: Shows progress.
+
+    Returns:
+        What was done; runs that could not be computed are in `failed`.
+
+    Raises:
+        FathomError: If the data or the folder cannot be used.
+    """
+    finished = finished_runs(folder)
+    tally = Tally(plan, finished & {run.id for cohort in plan.cohorts for run in cohort.runs})
+    tasks = tasks_of(plan, finished, folder.path, conditions)
+    workers = affordable_workers(plan, free_memory_mb())
+    executor = choose_executor(conditions.executor, workers, tasks)
+
+    def follow(event: Event) -> None:
+        tally.add(event)
+        for line in log_lines(event):
+            folder.log(f"{datetime.now().astimezone().isoformat(timespec='seconds')} {line}")
+        display.show(tally, event)
+
+    with display:
+        for damage in folder.damages:
+            follow(Notice(message=f"damaged, to be computed anew: {damage}"))
+        for text in _reservations(plan, workers, executor, tasks):
+            follow(Notice(message=text))
+        require_data((run for task in tasks for run in task.runs), conditions.data_folders)
+        executor.run(tasks, follow)
+    return tally
+
+
+def tasks_of(
+    plan: Plan, finished: Container[str], folder: Path, conditions: Conditions
+) -> list[Task]:
+    """Return the cohorts of a plan as tasks, without the runs that have a result."""
+    template = Task(
+        runs=(),
+        folder=folder,
+        data_folders=conditions.data_folders,
+        allowed_modules=conditions.allowed_modules,
+        checkpoint_every_s=conditions.checkpoint_every_s,
+    )
+    tasks = (
+        replace(template, runs=cohort.runs, cost=cohort.estimated_s).without(finished)
+        for cohort in plan.cohorts
+    )
+    return [task for task in tasks if task.runs]
+
+
+def require_data(runs: Iterable[Run], data_folders: Sequence[Path]) -> None:
+    """Load each data set once, so that a missing or damaged file stops a study before any training.
+
+    It also leaves downloads to one process: the workers find them done.
+
+    Raises:
+        FathomError: If a data set cannot be used.
+    """
+    for config in {(run.data.name, run.data.path): run.data for run in runs}.values():
+        prepare(config, data_folders)
+
+
+def choose_executor(name: ExecutorName, workers: int, tasks: Sequence[Task]) -> Executor:
+    """Choose where tasks run.
+
+    Raises:
+        FathomError: If worker processes are demanded for functions that only this process knows.
+    """
+    local = local_functions(tasks)
+    if name == "processes" and local:
+        raise FathomError(
+            f"executor 'processes': activation '{local[0]}' is a function of this Python process, "
+            "which workers do not know; put it into a module and allow that (fathom.allow), or use "
+            "executor 'inline'"
+        )
+    alone = workers == 1 or len(tasks) <= 1 or local
+    if name == "inline" or (name == "auto" and alone):
+        return InlineExecutor()
+    return ProcessExecutor(min(workers, max(1, len(tasks))))
+
+
+def local_functions(tasks: Iterable[Task]) -> list[str]:
+    """Name the activations that were registered in this process and can be found in no other."""
+    runs = (run for task in tasks for run in task.runs)
+    choices = {choice for run in runs for choice in run.model.activation}
+    return sorted(choice.name for choice in choices if choice.code and ":" not in choice.name)
+
+
+def affordable_workers(plan: Plan, free_mb: float | None) -> int:
+    """Return how many of the planned workers fit into memory together, at least one.
+
+    Args:
+        plan: The study.
+        free_mb: Memory that is free, in MiB; None when unknown.
+    """
+    workers = plan.workers
+    while (
+        free_mb
+        and workers > 1
+        and replace(plan, workers=workers).memory_mb > (MEMORY_SHARE * free_mb)
+    ):
+        workers -= 1
+    return workers
+
+
+def free_memory_mb() -> float | None:
+    """Return the memory that can be had without swapping, in MiB; None when unknown."""
+    with suppress(OSError):
+        text = Path("/proc/meminfo").read_text(encoding="ascii")
+        if found := re.search(r"MemAvailable:\s*(\d+) kB", text):
+            return int(found[1]) / 1024
+    return None
+
+
+def num_cores() -> int:
+    """Return the number of cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def log_lines(event: Event) -> list[str]:
+    """Write an event for `training.log`: cohorts, outcomes, trouble; epochs are left out."""
+    if isinstance(event, CohortStarted):
+        how = f"goes on after epoch {event.epoch}" if event.epoch else "starts"
+        return [f"cohort {event.cohort_id} of {len(event.run_ids)} runs {how}"]
+    if isinstance(event, CohortDone):
+        runs = [
+            f"run {run.name} {run.outcome}" + (f": {run.reason}" if run.reason else "")
+            for run in event.outcomes
+        ]
+        return [*runs, f"cohort {event.cohort_id} saved"]
+    if isinstance(event, CohortFailed):
+        return [news(event), *event.detail.splitlines()]
+    return [] if isinstance(event, EpochDone) else [news(event)]
+
+
+def _reservations(
+    plan: Plan, workers: int, executor: Executor, tasks: Sequence[Task]
+) -> Iterable[str]:
+    if workers < plan.workers:
+        yield f"{workers} instead of {plan.workers} workers: more would not fit into memory"
+    local = local_functions(tasks)
+    if local and plan.workers > 1 and isinstance(executor, InlineExecutor):
+        yield f"training in this process alone, since no other knows your function '{local[0]}'"

@@ -1,0 +1,196 @@
+"""Paint one panel of a chart into matplotlib axes."""
+
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm, Normalize
+from matplotlib.text import Text
+from matplotlib.ticker import LogLocator, MaxNLocator
+
+from fathom.figures.charts import Axis, Bars, Dash, Floats, HeatMap, Line, Panel
+
+COLOUR_MAP = "viridis"
+
+_NOT_A_NUMBER = "#c8c8c8"
+LINE_STYLES: dict[Dash, Any] = {  # Any: matplotlib types a style as a union of literals
+    "solid": "-",
+    "dashed": (0, (5, 2)),
+    "dotted": (0, (1, 1.5)),
+    "dashdot": (0, (5, 2, 1, 2)),
+}
+
+
+def clean(content: str, most: int = 60) -> str:
+    """Make a text printable and short: no control characters, no endless lines."""
+    shown = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in content)
+    return shown if len(shown) <= most else shown[: most - 1] + "…"
+
+
+def write(text: Text, content: str, *, most: int = 60) -> None:
+    """Set a text that others wrote: a dollar sign in it begins no formula."""
+    text.set_parse_math(False)
+    text.set_text(clean(content, most))
+
+
+def paint_panel(ax: Axes, panel: Panel, *, font_size: float) -> None:
+    """Paint a panel.
+
+    Args:
+        ax: Fresh axes.
+        panel: What to paint.
+        font_size: Of titles and labels, in points.
+    """
+    ax.set_axisbelow(True)
+    if panel.heat_map is None:
+        ax.grid(True, color="#dddddd", linewidth=0.6)
+        ax.spines[["top", "right"]].set_visible(False)
+    _set_scales(ax, panel)
+    for line in panel.lines:
+        _paint_line(ax, line, log=panel.y.scale == "log", crowded=len(panel.lines) > 4)
+    for index, bars in enumerate(panel.bars):
+        _paint_bars(ax, bars, index, len(panel.bars))
+    if panel.heat_map is not None:
+        _paint_heat_map(ax, panel.heat_map)
+    ax.tick_params(labelsize=font_size - 1)
+    most = max(24, int(ax.get_window_extent().width / (0.85 * font_size)))
+    write(ax.set_title("", fontsize=font_size, loc="left"), panel.title, most=most)
+    for target, axis in ((ax.xaxis, panel.x), (ax.yaxis, panel.y)):
+        write(target.label, axis.label)
+        target.label.set_fontsize(font_size)
+    if panel.x.categories:
+        _name_categories(ax, panel.x)
+
+
+def _set_scales(ax: Axes, panel: Panel) -> None:
+    ax.set_xscale(panel.x.scale)
+    ax.set_yscale(panel.y.scale)
+    if panel.x.scale == "linear" and not panel.x.categories:
+        whole = all(bool((line.x == np.round(line.x)).all()) for line in panel.lines)
+        ax.xaxis.set_major_locator(MaxNLocator(6, integer=whole, steps=[1, 2, 5, 10]))
+
+
+def _name_categories(ax: Axes, axis: Axis) -> None:
+    names = [clean(name, 24) for name in axis.categories]
+    turned = sum(map(len, names)) > 30
+    ax.set_xticks(
+        range(len(names)),
+        names,
+        rotation=45 if turned else 0,
+        ha="right" if turned else "center",
+        rotation_mode="anchor",
+        parse_math=False,
+    )
+    ax.grid(False, axis="x")
+
+
+def shown(values: Floats, *, log: bool) -> Floats:
+    """Replace what an axis cannot show by gaps."""
+    visible = np.isfinite(values)
+    return np.where(visible & (values > 0) if log else visible, values, np.nan)
+
+
+def _paint_line(ax: Axes, line: Line, *, log: bool, crowded: bool) -> None:
+    ax.plot(
+        line.x,
+        shown(line.y, log=log),
+        color=line.colour,
+        linestyle=LINE_STYLES[line.dash],
+        linewidth=1.5,
+        marker="o" if line.markers else None,
+        markersize=3.5,
+    )
+    if line.low is not None and line.high is not None:
+        low, high = shown(line.low, log=log), shown(line.high, log=log)
+        alpha = 0.06 if crowded else 0.15
+        ax.fill_between(line.x, low, high, color=line.colour, alpha=alpha, linewidth=0)
+
+
+def _paint_bars(ax: Axes, bars: Bars, index: int, count: int) -> None:
+    width = 0.8 / count
+    x = np.arange(len(bars.y)) + (index - (count - 1) / 2) * width
+    drawn = np.isfinite(bars.y)
+    colours = [colour for colour, keep in zip(bars.colours, drawn, strict=True) if keep]
+    ax.bar(x[drawn], bars.y[drawn], width=width * 0.95, color=colours)
+    if bars.low is not None and bars.high is not None:
+        ax.vlines(x[drawn], bars.low[drawn], bars.high[drawn], color="#444444", linewidth=0.8)
+    ax.set_xlim(-0.6, len(bars.y) - 0.4)
+
+
+def edges(centres: Floats) -> Floats:
+    """Return the borders of cells from their centres: half-way between neighbours.
+
+    >>> edges(np.array([0.0, 1.0, 4.0])).tolist()
+    [-0.5, 0.5, 2.5, 5.5]
+    >>> edges(np.array([7.0])).tolist()
+    [6.5, 7.5]
+    """
+    if len(centres) == 1:
+        return np.array([centres[0] - 0.5, centres[0] + 0.5])
+    middle = (centres[1:] + centres[:-1]) / 2
+    return np.concatenate([[2 * centres[0] - middle[0]], middle, [2 * centres[-1] - middle[-1]]])
+
+
+def colour_norm(heat_map: HeatMap) -> Normalize:
+    """Return the mapping from values to shares of the colour scale."""
+    kind = LogNorm if heat_map.scale == "log" else Normalize
+    return kind(heat_map.low, heat_map.high)
+
+
+def _paint_heat_map(ax: Axes, heat_map: HeatMap) -> None:
+    ax.set_facecolor(_NOT_A_NUMBER)
+    for axis, most in ((ax.xaxis, 6), (ax.yaxis, 5)):
+        axis.set_major_locator(MaxNLocator(most, integer=True, steps=[1, 2, 5, 10]))
+    if heat_map.z.size == 0:
+        return
+    # Zero has no logarithm but a colour: the first one, as for anything else below the scale.
+    z = np.where(np.isnan(heat_map.z), np.nan, np.clip(heat_map.z, heat_map.low, heat_map.high))
+    x, y = edges(heat_map.x), edges(heat_map.y)
+    norm = colour_norm(heat_map)
+    if np.ptp(np.diff(x)) == 0 and np.ptp(np.diff(y)) == 0:  # an image: small, and quick to write
+        box = (x[0], x[-1], y[0], y[-1])
+        image = ax.imshow(z, extent=box, origin="lower", aspect="auto", norm=norm, cmap=COLOUR_MAP)
+        image.set_interpolation("none")
+    else:
+        ax.pcolormesh(x, y, z, rasterized=True, norm=norm, cmap=COLOUR_MAP)
+
+
+def set_y_range(ax: Axes, low: float, high: float) -> None:
+    """Set the range of the y axis; over more than two decades only decades get a tick."""
+    ax.set_ylim(low, high)
+    if ax.get_yscale() == "log" and high / low > 100:
+        ax.yaxis.set_major_locator(LogLocator(numticks=6))
+        ax.yaxis.minorticks_off()
+
+
+def label_ends(ax: Axes, panel: Panel, *, font_size: float, gap: float) -> None:
+    """Write each line's name beside its last point, at least `gap` of the axes' height apart."""
+    placed = []
+    for line in panel.lines:
+        y = shown(line.y, log=panel.y.scale == "log")
+        known = np.flatnonzero(np.isfinite(y))
+        if known.size:
+            place = ax.transAxes.inverted().transform(ax.transData.transform((0, y[known[-1]])))
+            placed.append((float(place[1]), line))
+    placed.sort(key=lambda item: item[0])
+    heights = spread([height for height, _ in placed], gap)
+    for height, (_, line) in zip(heights, placed, strict=True):
+        text = ax.text(1.02, height, "", transform=ax.transAxes, va="center", fontsize=font_size)
+        text.set_color(line.colour)
+        write(text, line.name, most=28)
+
+
+def spread(heights: list[float], gap: float) -> list[float]:
+    """Move ascending heights apart to at least `gap`, as little as one pass up and one down can.
+
+    >>> spread([0.0, 0.0, 1.0], 0.25)
+    [0.0, 0.25, 1.0]
+    """
+    apart: list[float] = []
+    for height in heights:
+        apart.append(max(height, apart[-1] + gap) if apart else height)
+    top = 1.0
+    for index in range(len(apart) - 1, -1, -1):
+        apart[index] = min(apart[index], top)
+        top = apart[index] - gap
+    return apart

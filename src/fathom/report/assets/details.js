@@ -1,0 +1,96 @@
+// The selected runs: what they are, and their charts.
+
+function updateSelected() {
+  const chosen = state.selected.map((id) => runById.get(id));
+  byId("clear").hidden = !chosen.length;
+  byId("details-title").textContent = chosen.length > 1 ? `Compared: ${chosen.length} runs` : "Selected run";
+  if (!chosen.length) {
+    byId("selected").replaceChildren(element("p", { className: "hint" }, "No run is selected."));
+    return;
+  }
+  byId("selected").replaceChildren(chosen.length > 1 ? comparison(chosen)
+    : element("dl", { className: "facts" },
+      ...RUN_FACTS.map(([title, text]) => definition([title, text(chosen[0])]))));
+}
+
+const RUN_FACTS = [
+  ["run", (run) => run.name],
+  ...study.settings.map(({ name }) => [name, (run) => run.settings[name]]),
+  ["outcome", outcomeText],
+  ["reason", (run) => run.reason || "–"],
+  ...PARTS.map((part) => [`final ${part} accuracy`, (run) => percent(run[`${part}_accuracy`])]),
+  ...PARTS.map((part) => [`final ${part} loss [nats]`, (run) => short(run[`${part}_loss`])]),
+  ["gradient span [decades]", (run) => `${decades(run.span_start)} → ${decades(run.span_end)}`],
+  ["time", (run) => seconds(run.elapsed_s)],
+];
+
+/** A table with a column for each run; what differs is bold. */
+function comparison(chosen) {
+  const rows = RUN_FACTS.map(([title, text]) => {
+    const texts = chosen.map(text);
+    const className = new Set(texts).size > 1 ? "differs" : "";
+    const cells = texts.map((value, index) => (title === "run"
+      ? element("td", { className: "keyed", style: { borderColor: COLOURS[index] } }, value)
+      : element("td", {}, value)));
+    return element("tr", { className }, element("th", { scope: "row" }, title), ...cells);
+  });
+  return element("div", { className: "scroll" }, element("table", { className: "facts" }, ...rows));
+}
+
+let drawnSelection = "";
+
+/** Draws the selected runs' charts, but only when the selection changed. */
+function updatePanels(measurements) {
+  const wanted = state.selected.join(",");
+  if (wanted === drawnSelection) return;
+  drawnSelection = wanted;
+  const target = byId("panels");
+  for (const old of target.children) Plotly.purge(old);
+  if (!wanted) {
+    target.replaceChildren();
+    return;
+  }
+  const charts = chartsOf(state.selected.map((id) => runById.get(id)), measurements);
+  const places = charts.map((chart) => element("div", {
+    className: chart.columns === 1 || chart.panels.length === 1 ? "chart half" : "chart" }));
+  target.replaceChildren(...places);
+  charts.forEach((chart, index) => drawChart(places[index], chart));
+}
+
+let drawnFigure = "";
+
+/** Draws the chosen comparison of all runs. */
+function updateFigure(figures) {
+  const chosen = figures.find(({ name }) => name === state.figure) ?? figures[0];
+  if (!chosen || drawnFigure === chosen.name) return;
+  drawnFigure = chosen.name;
+  byId("figure-choice").replaceChildren(chooser("figure",
+    figures.map(({ name, chart }) => [name, chart.title]), chosen.name, (figure) => update({ figure })));
+  byId("figure-files").replaceChildren(`${chosen.description} ${chosen.chart.note ?? ""} `,
+    ...fileLinks(chosen.name));
+  const wide = chosen.chart.columns > 4;
+  const target = element("div", { className: "chart" });
+  byId("figure").replaceChildren(target);
+  drawChart(target, chosen.chart, { panelHeight: wide ? 150 : 240 });
+}
+
+function fileLinks(name) {
+  const files = study.files[name] ?? [];
+  return files.flatMap((path) => [element("a", { href: path }, path.split("/").pop()), " "]);
+}
+
+/** Lists the image files of single runs, and the figures that are missing with the reason. */
+function buildLeftOut(figures) {
+  const shown = new Set(figures.map(({ name }) => name));
+  const others = Object.keys(study.files).filter((name) => !shown.has(name) && study.files[name].length);
+  const parts = [];
+  if (others.length) {
+    parts.push(element("details", {}, element("summary", {}, "Image files of single runs"),
+      ...others.map((name) => element("p", { className: "hint" }, `${name}: `, ...fileLinks(name)))));
+  }
+  if (study.left_out.length) {
+    parts.push(element("details", {}, element("summary", {}, "Figures left out, and why"),
+      element("ul", {}, ...study.left_out.map(([, reason]) => element("li", {}, reason)))));
+  }
+  byId("left-out").replaceChildren(...parts);
+}

@@ -1,0 +1,77 @@
+// Puts the page together: texts and table at once, charts as soon as the plotting library is unpacked.
+
+function buildHeader() {
+  byId("title").textContent = study.title;
+  const counts = new Map();
+  for (const run of runs) counts.set(run.outcome, (counts.get(run.outcome) ?? 0) + 1);
+  const outcomes = [...counts].map(([outcome, count]) => `${count} ${outcome.replace("_", " ")}`);
+  byId("summary").textContent = `${runs.length} run${runs.length === 1 ? "" : "s"}: ${outcomes.join(", ")}`;
+  const fixed = study.settings.filter(({ values }) => values.length === 1)
+    .map(({ name, values }) => [name, values[0].label]);
+  const swept = varying.map(({ name, values }) => [`${name} (${values.length})`,
+    values.slice(0, 8).map(({ label }) => label).join(", ") + (values.length > 8 ? ", …" : "")]);
+  byId("facts").append(...[...swept, ...fixed, ...study.facts].map(definition));
+  byId("yaml").textContent = study.yaml;
+}
+
+function notice(text) {
+  byId("notice").textContent = text;
+  byId("notice").hidden = false;
+}
+
+/** Unpacks the plotting library and runs it; the page's policy knows its hash. */
+async function loadLibrary() {
+  const source = new TextDecoder().decode(await inflate("library"));
+  document.head.append(element("script", { textContent: source }));
+  if (typeof Plotly === "undefined") throw new Error("the plotting library did not start");
+}
+
+async function buildCharts() {
+  if (typeof DecompressionStream === "undefined") {
+    notice("The charts need a newer browser (any from 2023 on); the table and the image files do not.");
+    return;
+  }
+  const [measurements, figures] = await Promise.all([
+    inflate("measurements").then((buffer) => new Measurements(buffer)),
+    inflate("charts").then((buffer) => JSON.parse(new TextDecoder().decode(buffer))),
+    loadLibrary(),
+  ]);
+  buildLeftOut(figures);
+  const draw = () => {
+    updatePanels(measurements);
+    updateFigure(figures);
+  };
+  onChange(draw);
+  draw();
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
+    drawnSelection = drawnFigure = "";
+    draw();
+  });
+}
+
+function start() {
+  defaults = { ...matrixDefaults(), figure: "" };
+  readState();
+  buildHeader();
+  buildFilters();
+  buildTable();
+  buildMatrix();
+  byId("clear").onclick = () => select([]);
+  const refresh = () => {
+    updateFilters();
+    updateTable();
+    updateMatrix();
+    updateSelected();
+  };
+  onChange(refresh);
+  refresh();
+  addEventListener("hashchange", () => {
+    readState();
+    for (const listener of listeners) listener();
+  });
+  buildCharts()
+    .catch((error) => notice(`The charts could not be drawn: ${error.message}`))
+    .finally(() => document.documentElement.setAttribute("data-ready", ""));
+}
+
+start();

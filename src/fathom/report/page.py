@@ -1,0 +1,136 @@
+"""The report: one self-contained page beside the image files."""
+
+import base64
+import hashlib
+import html
+import json
+import os
+import re
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+
+from fathom.figures.frames import Frames, in_order
+from fathom.report.images import write_images
+from fathom.report.pack import pack
+from fathom.report.payload import charts, compress, study_table, to_script
+
+_SCRIPTS = ("data", "dom", "state", "charts", "panels", "table", "matrix", "details", "main")
+
+
+def write_report(
+    frames: Frames,
+    folder: Path,
+    *,
+    title: str,
+    study_yaml: str,
+    facts: Mapping[str, str],
+    formats: Sequence[str] = ("png", "svg", "pdf"),
+) -> Path:
+    """Write `report.html` and `figures/*` for a study.
+
+    Args:
+        frames: The measurements; the runs may come in any order.
+        folder: Made if missing. Files of an earlier report with the same names are replaced.
+        title: The study's name.
+        study_yaml: The resolved study as text.
+        facts: What else the page's head says, such as when it finished, in the order to be shown.
+        formats: Of the image files: some of `png`, `svg`, `pdf`; none to write the page alone.
+
+    Returns:
+        The path of the page.
+
+    Raises:
+        FathomError: If a format is unknown.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    ordered = in_order(frames)
+    images = write_images(ordered, folder, formats)
+    page = render_page(
+        ordered,
+        title=title,
+        study_yaml=study_yaml,
+        facts=facts,
+        files=images.files,
+        left_out=images.left_out,
+    )
+    path = folder / "report.html"
+    aside = path.with_suffix(".html.new")  # a reader never sees half a page
+    aside.write_text(page, encoding="utf-8", newline="\n")
+    os.replace(aside, path)
+    return path
+
+
+def render_page(
+    frames: Frames,
+    *,
+    title: str,
+    study_yaml: str,
+    facts: Mapping[str, str],
+    files: Mapping[str, list[str]],
+    left_out: Mapping[str, str],
+) -> str:
+    """Return the page as text: template, style, program, data and the plotting library in one.
+
+    The page runs only the two scripts whose hashes its policy lists: its own and the plotting
+    library, which is embedded compressed and unpacked by the first.
+
+    Args:
+        frames: The measurements, in the order in which the runs are listed.
+        title: The study's name.
+        study_yaml: The resolved study as text.
+        facts: What else the head says.
+        files: Paths of the image files, for each figure.
+        left_out: Why a figure is missing, for each.
+    """
+    from plotly.offline import get_plotlyjs  # half a second that only reports should pay
+
+    library = get_plotlyjs()
+    program = _program()
+    run_ids = frames.runs["run_id"].to_list()
+    packed = pack(run_ids, frames.epochs, frames.layers)
+    made, without = charts(frames)
+    study = study_table(
+        frames,
+        packed,
+        title=title,
+        study_yaml=study_yaml,
+        facts=facts,
+        files=files,
+        left_out={**left_out, **without},
+    )
+    return fill(
+        _asset("page.html"),
+        policy=f"script-src {_hash(program)} {_hash(library)}",
+        title=html.escape(title),
+        style=_asset("page.css"),
+        study=to_script(study),
+        charts=compress(json.dumps(made, allow_nan=False).encode()),
+        measurements=compress(packed.content),
+        library=compress(library.encode()),
+        program=program,
+    )
+
+
+def fill(template: str, **parts: str) -> str:
+    """Put the parts in place of `{{name}}`, once: what a part contains is never filled in again.
+
+    >>> fill("<p>{{a}}</p>{{b}}", a="{{b}}", b="!")
+    '<p>{{b}}</p>!'
+    """
+    return re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], template)
+
+
+def _asset(name: str) -> str:
+    return (files("fathom.report") / "assets" / name).read_text(encoding="utf-8")
+
+
+def _program() -> str:
+    """Join the page's scripts in one scope of their own."""
+    body = "\n".join(_asset(f"{name}.js") for name in _SCRIPTS)
+    return f'"use strict";\n(() => {{\n{body}}})();\n'
+
+
+def _hash(script: str) -> str:
+    digest = hashlib.sha256(script.encode()).digest()
+    return f"'sha256-{base64.b64encode(digest).decode()}'"

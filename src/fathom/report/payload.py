@@ -1,0 +1,128 @@
+"""What the page knows about a study, as JSON, and how that enters a page safely."""
+
+import base64
+import gzip
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from fathom.figures import FIGURES, Frames, chart
+from fathom.figures.charts import to_plain
+from fathom.figures.frames import (
+    FigureError,
+    final_metrics,
+    gradient_spans,
+    number_text,
+    values,
+)
+from fathom.figures.palette import style_of
+from fathom.report.pack import LAYER_QUANTITIES, METRICS, Packed
+
+_RUN_FACTS = ("run_id", "name", "outcome", "reason", "epochs_run", "diverged_step", "elapsed_s")
+
+
+def to_script(value: Any) -> str:  # noqa: ANN401 - any JSON value
+    r"""Write JSON that cannot end the script element around it, nor start anything else.
+
+    >>> print(to_script("</script><!--&"))
+    "\u003c/script\u003e\u003c!--\u0026"
+    """
+    text = json.dumps(value, allow_nan=False, separators=(",", ":"))  # ASCII: U+2028 is escaped
+    for character in "<>&":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return text
+
+
+def compress(content: bytes) -> str:
+    """Compress with gzip, without a date so that equal input gives equal text; write as base64."""
+    return base64.b64encode(gzip.compress(content, 9, mtime=0)).decode("ascii")
+
+
+def plain_number(value: Any) -> Any:  # noqa: ANN401 - any cell of a table
+    """Shorten a float to six digits; write what JSON lacks as None, `inf` or `-inf`."""
+    if not isinstance(value, float):
+        return value
+    if math.isfinite(value):
+        return float(f"{value:.6g}")
+    return None if math.isnan(value) else ("inf" if value > 0 else "-inf")
+
+
+def run_table(frames: Frames) -> dict[str, list[Any]]:
+    """Return the columns of the page's table; settings are texts under `settings.<name>`."""
+    table = (
+        frames.runs
+        .select(_RUN_FACTS)
+        .join(final_metrics(frames).drop("epoch"), on="run_id", maintain_order="left")
+        .join(gradient_spans(frames), on="run_id", maintain_order="left")
+        .select(*_RUN_FACTS, *METRICS, "span_start", "span_end")
+    )
+    columns = {name: [plain_number(v) for v in table[name]] for name in table.columns}
+    for setting in frames.all_settings:
+        columns[f"settings.{setting}"] = [number_text(v) for v in frames.runs[setting]]
+    return columns
+
+
+def setting_table(frames: Frames) -> list[dict[str, Any]]:
+    """Describe each setting: its values in order, each with its colour."""
+    return [
+        {
+            "name": setting,
+            "numeric": frames.runs[setting].dtype.is_numeric(),
+            "values": [
+                {"label": number_text(value), "colour": style_of(frames, setting, value)[0]}
+                for value in values(frames.runs, setting)
+            ],
+        }
+        for setting in frames.all_settings
+    ]
+
+
+def charts(frames: Frames) -> tuple[list[dict[str, Any]], dict[str, str]]:
+    """Describe every figure that compares all runs.
+
+    Returns:
+        The charts, each with `name`, `description` and `chart`; and for each figure that makes no
+        sense for this study the sentence that says why.
+    """
+    made, left_out = [], {}
+    for spec in FIGURES.values():
+        if spec.max_runs is not None:
+            continue
+        try:
+            drawn = to_plain(chart(spec.name, frames))
+        except FigureError as error:
+            left_out[spec.name] = str(error)
+            continue
+        made.append({"name": spec.name, "description": spec.description, "chart": drawn})
+    return made, left_out
+
+
+def study_table(
+    frames: Frames,
+    packed: Packed,
+    *,
+    title: str,
+    study_yaml: str,
+    facts: Mapping[str, str],
+    files: Mapping[str, list[str]],
+    left_out: Mapping[str, str],
+) -> dict[str, Any]:
+    """Collect what the page reads at once; the charts and the packed measurements come apart."""
+    return {
+        "title": title,
+        "facts": list(facts.items()),
+        "yaml": study_yaml,
+        "settings": setting_table(frames),
+        "runs": run_table(frames),
+        "files": dict(files),
+        "left_out": list(left_out.items()),
+        "packed": {
+            "metrics": {name: list(codec) for name, codec in METRICS.items()},
+            "layer_quantities": {name: list(codec) for name, codec in LAYER_QUANTITIES.items()},
+            "epoch_lists": packed.epoch_lists,
+            "epochs": packed.epochs,
+            "map_epochs": packed.map_epochs,
+            "num_layers": packed.num_layers,
+        },
+    }

@@ -1,0 +1,152 @@
+"""From a plan to results: what is left to do, where it runs, what the log says."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from fathom.data.datasets import measure
+from fathom.errors import DataError, FathomError
+from fathom.execution.base import (
+    Backlog,
+    CohortDone,
+    CohortFailed,
+    CohortStarted,
+    Notice,
+    RunOutcome,
+    Task,
+)
+from fathom.execution.inline import InlineExecutor
+from fathom.execution.processes import ProcessExecutor
+from fathom.execution.progress import Silence
+from fathom.execution.session import (
+    Conditions,
+    affordable_workers,
+    carry_out,
+    choose_executor,
+    free_memory_mb,
+    log_lines,
+    num_cores,
+    require_data,
+    tasks_of,
+)
+from fathom.execution.worker import fingerprint
+from fathom.plan import Cohort, Plan, make_plan
+from fathom.registry import Choice
+from fathom.spec.grid import Run
+from fathom.store.results import StudyFolder
+
+MakeRun = Callable[..., Run]
+
+
+@pytest.fixture
+def runs(make_run: MakeRun) -> list[Run]:
+    return [make_run(seed=seed, hidden=hidden) for hidden in ((4,), (6,)) for seed in range(3)]
+
+
+@pytest.fixture
+def plan(runs: list[Run]) -> Plan:
+    return make_plan(runs, measure, workers=1, rate=1e9)
+
+
+def test_only_unfinished_runs_become_tasks(plan: Plan, runs: list[Run], tmp_path: Path) -> None:
+    finished = {runs[0].id, *(run.id for run in runs[3:])}
+    (task,) = tasks_of(plan, finished, tmp_path, Conditions(allowed_modules=("mine",)))
+    assert {run.id for run in task.runs} == {runs[1].id, runs[2].id}
+    assert (task.folder, task.allowed_modules) == (tmp_path, ("mine",))
+    assert 0 < task.cost < max(cohort.estimated_s for cohort in plan.cohorts)
+
+
+def test_the_most_expensive_task_comes_first(runs: list[Run], tmp_path: Path) -> None:
+    tasks = [Task(runs=(run,), folder=tmp_path, cost=n) for n, run in enumerate(runs[:3])]
+    backlog = Backlog(tasks)
+    taken = [backlog.take(0) for _ in range(3)]
+    assert [task.cost for task in taken if task] == [2, 1, 0]
+    assert not backlog
+
+
+def test_carrying_out_twice_trains_once(plan: Plan, tmp_path: Path) -> None:
+    path = tmp_path / "made"
+    for expected in (6, 0):
+        folder = StudyFolder.open(
+            path, study_yaml="name: made\n", study_digest="0" * 16, fingerprint=fingerprint()
+        )
+        tally = carry_out(plan, folder, Conditions(executor="inline"), Silence())
+        assert tally.outcomes.total() == expected
+        assert tally.num_ended == tally.num_runs == 6
+    log = (path / "training.log").read_text().splitlines()
+    assert sum(" completed" in line for line in log) == 6
+
+
+def test_missing_data_are_told_before_any_training(make_run: MakeRun, tmp_path: Path) -> None:
+    base = make_run()
+    lost = replace(base, data=replace(base.data, name="arrays", path="nowhere.npz"))
+    with pytest.raises(DataError, match=r"nowhere\.npz"):
+        require_data([base, lost], [tmp_path])
+
+
+class TestExecutors:
+    def tasks(self, runs: list[Run], folder: Path) -> list[Task]:
+        return [Task(runs=(run,), folder=folder) for run in runs]
+
+    @pytest.mark.parametrize(
+        ("workers", "num_tasks", "kind"),
+        [(1, 3, InlineExecutor), (2, 1, InlineExecutor), (2, 3, ProcessExecutor)],
+    )
+    def test_auto(
+        self, runs: list[Run], tmp_path: Path, workers: int, num_tasks: int, kind: type
+    ) -> None:
+        chosen = choose_executor("auto", workers, self.tasks(runs[:num_tasks], tmp_path))
+        assert type(chosen) is kind
+
+    def test_no_more_processes_than_tasks(self, runs: list[Run], tmp_path: Path) -> None:
+        chosen = choose_executor("auto", 16, self.tasks(runs[:3], tmp_path))
+        assert isinstance(chosen, ProcessExecutor)
+        assert chosen.num_workers == 3
+
+    def test_functions_of_this_process_stay_here(self, make_run: MakeRun, tmp_path: Path) -> None:
+        own = self.tasks(
+            [make_run(activation=Choice("mine", code="ab"), seed=n) for n in (0, 1)], tmp_path
+        )
+        assert type(choose_executor("auto", 2, own)) is InlineExecutor
+        with pytest.raises(FathomError, match="'mine' is a function of this Python process"):
+            choose_executor("processes", 2, own)
+        imported = [make_run(activation=Choice("m:f", code="ab"), seed=n) for n in (0, 1)]
+        assert type(choose_executor("auto", 2, self.tasks(imported, tmp_path))) is ProcessExecutor
+
+
+@pytest.mark.parametrize(
+    ("free_mb", "workers"), [(None, 4), (1e6, 4), (1_000, 4), (500, 2), (100, 1)]
+)
+def test_workers_fit_into_memory(runs: list[Run], free_mb: float | None, workers: int) -> None:
+    """Four workers of 150 MiB each, on 70 % of what is free."""
+    cohort = Cohort(id="a", runs=tuple(runs), memory_mb=150, flops=1, estimated_s=1)
+    plan = Plan(cohorts=(cohort,) * 5, workers=4, rate=1)
+    assert affordable_workers(plan, free_mb) == workers
+
+
+def test_the_machine_is_asked() -> None:
+    free = free_memory_mb()
+    assert free is None or free > 10
+    assert num_cores() >= 1
+
+
+def test_the_log_tells_cohorts_outcomes_and_trouble() -> None:
+    outcomes = (
+        RunOutcome(run_id="1", name="one", outcome="completed", reason=""),
+        RunOutcome(run_id="2", name="two", outcome="diverged", reason="nan at step 3"),
+    )
+    assert log_lines(CohortDone(cohort_id="c", outcomes=outcomes)) == [
+        "run one completed",
+        "run two diverged: nan at step 3",
+        "cohort c saved",
+    ]
+    assert log_lines(CohortStarted(cohort_id="c", run_ids=("1",), epoch=3)) == [
+        "cohort c of 1 runs goes on after epoch 3"
+    ]
+    failed = CohortFailed(
+        cohort_id="c", run_ids=("1",), names=("one",), message="no", detail="line 1\nline 2"
+    )
+    assert log_lines(failed) == ["not computed: one: no", "line 1", "line 2"]
+    assert log_lines(Notice(message="news")) == ["news"]

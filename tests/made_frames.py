@@ -1,0 +1,141 @@
+"""Studies made up for tests: plausible numbers without training anything."""
+
+import hashlib
+import itertools
+from collections.abc import Sequence
+
+import numpy as np
+import polars as pl
+
+from fathom.figures.frames import Frames
+from fathom.records import EPOCH_COLUMNS, LAYER_COLUMNS, RUN_COLUMNS
+
+INITS = (
+    "he_normal",
+    "he_uniform",
+    "xavier_normal",
+    "xavier_uniform",
+    "lecun_normal",
+    "orthogonal",
+    "normal",
+    "trunc_normal",
+)
+ACTIVATIONS = ("relu", "tanh", "sigmoid", "gelu")
+DEPTHS = (5, 10, 20, 30, 40, 50)
+
+# log10 of the factor by which the gradient changes from one layer to the one before it.
+_DECADES = {"relu": 0.0, "tanh": -0.02, "sigmoid": -0.6, "gelu": -0.05}
+
+
+def study(
+    *,
+    activations: Sequence[str] = ACTIVATIONS,
+    inits: Sequence[str] = INITS,
+    depths: Sequence[int] = DEPTHS,
+    seeds: Sequence[int] = (0,),
+    epochs: int = 50,
+    odd: bool = True,
+) -> Frames:
+    """Make a study of all combinations.
+
+    Args:
+        activations: Names; unknown ones behave like relu.
+        inits: Labels; their place in the list decides how well they train.
+        depths: Hidden layers.
+        seeds: Replicates.
+        epochs: Epochs after the state before training.
+        odd: Let some runs diverge, stop early, or have zeros, NaN and infinities.
+    """
+    cells = list(itertools.product(activations, inits, depths, seeds))
+    swept = {"activation": activations, "init": inits, "depth": depths, "seed": seeds}
+    runs, epoch_tables, layer_tables = [], [], []
+    for index, (activation, init, depth, seed) in enumerate(cells):
+        decades = _DECADES.get(activation, 0.0) + 0.03 * (inits.index(init) - 2)
+        rng = np.random.default_rng(index)
+        run_id = hashlib.sha256(f"{activation}|{init}|{depth}|{seed}".encode()).hexdigest()[:16]
+        diverges = odd and decades * depth > 5
+        stops = odd and index % 17 == 5
+        last = max(1, epochs // 3) if diverges or stops else epochs
+        runs.append({
+            "run_id": run_id,
+            "name": f"{activation}-{init}-d{depth}-s{seed}-{run_id[:6]}",
+            "outcome": "diverged" if diverges else "stopped_early" if stops else "completed",
+            "reason": "loss became nan" if diverges else "no better for 5 epochs" if stops else "",
+            "epochs_run": last,
+            "diverged_step": 17 * last if diverges else -1,
+            "best_epoch": last,
+            "num_parameters": 784 * 128 + (depth - 1) * 128 * 129 + 1290,
+            "elapsed_s": 0.4 * depth * last / 10 * (1.4 if activation == "tanh" else 1.0),
+            "activation": activation,
+            "init": init,
+            "depth": depth,
+            "seed": seed,
+        })
+        trains = np.exp(-abs(decades * depth) / 4) * (0 if activation == "sigmoid" else 1)
+        epoch_tables.append(_epochs(rng, run_id, last, trains, diverges))
+        layer_tables.append(_layers(rng, run_id, last, depth, decades, odd and index % 23 == 7))
+    frame = pl.DataFrame(runs, schema_overrides={"depth": pl.Int64, "seed": pl.Int64})
+    assert {column.name for column in RUN_COLUMNS} <= set(frame.columns)
+    return Frames(
+        runs=frame,
+        epochs=pl.concat(epoch_tables).select([c.name for c in EPOCH_COLUMNS]),
+        layers=pl.concat(layer_tables).select([c.name for c in LAYER_COLUMNS]),
+        settings=tuple(name for name, given in swept.items() if len(given) > 1),
+    )
+
+
+def _epochs(
+    rng: np.random.Generator, run_id: str, last: int, trains: float, diverges: bool
+) -> pl.DataFrame:
+    epoch = np.arange(last + 1)
+    progress = trains * (1 - np.exp(-epoch / 6))
+    accuracy = np.clip(0.1135 + 0.87 * progress + 0.004 * rng.normal(size=last + 1), 0, 1)
+    loss = 2.3026 * np.exp(-3.5 * progress) * np.exp(0.02 * rng.normal(size=last + 1))
+    if diverges:
+        loss[-2:] = 1e9, np.nan
+    return pl.DataFrame({
+        "run_id": [run_id] * (last + 1),
+        "epoch": epoch,
+        "lr": np.full(last + 1, 0.01),
+        "train_loss": loss,
+        "train_accuracy": accuracy,
+        "validation_loss": loss * 1.1,
+        "validation_accuracy": accuracy * 0.985,
+        "test_loss": loss * 1.12,
+        "test_accuracy": np.round(accuracy * 0.98, 4),
+        "epoch_time_s": np.full(last + 1, 0.5),
+    })
+
+
+def _layers(
+    rng: np.random.Generator, run_id: str, last: int, depth: int, decades: float, spoil: bool
+) -> pl.DataFrame:
+    epochs, layers = last + 1, depth + 1
+    layer = np.arange(1, layers + 1)
+    drift = np.cumsum(0.05 * rng.normal(size=(epochs, layers)), axis=0)
+    log_grad = -1 + decades * (layers - layer) * np.exp(-np.arange(epochs)[:, None] / 40) + drift
+    grad = 10**log_grad
+    if spoil:
+        grad[:, 0] = 0.0
+        grad[-1, 1] = np.nan
+        grad[-1, 2:3] = np.inf
+    noise = 1 + 0.03 * rng.normal(size=(epochs, layers))
+    hidden = layer < layers
+    table = {
+        "run_id": np.repeat(run_id, epochs * layers),
+        "epoch": np.repeat(np.arange(epochs), layers),
+        "layer": np.tile(layer, epochs),
+        "act_mean": np.where(hidden, 0.4 * noise, np.nan).ravel(),
+        "act_std": np.where(hidden, 0.6 * 10 ** (0.3 * decades * layer) * noise, np.nan).ravel(),
+        "grad_norm": grad.ravel(),
+        "grad_mean_abs": (grad * noise / 180).ravel(),
+        "grad_pre_rms": (grad / 11).ravel(),
+    }
+    others = {c.name: np.full(epochs * layers, 0.5) for c in LAYER_COLUMNS if c.name not in table}
+    return pl.DataFrame(table | others)
+
+
+def small() -> Frames:
+    """Make two activations, two initializers, two depths: eight runs of four epochs."""
+    inits = ("he_normal", "xavier_normal")
+    return study(activations=("relu", "tanh"), inits=inits, depths=(2, 4), epochs=4)

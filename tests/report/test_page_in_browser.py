@@ -1,0 +1,393 @@
+"""The page in a real, headless Chromium: it works, and no text in it becomes more than text."""
+
+import json
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from fathom.figures.frames import Frames, gradient_spans
+from fathom.report import page as page_module
+from fathom.report.page import render_page
+from made_frames import study
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine"),
+]
+
+QUIET = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync")
+
+
+def render(frames: Frames, **options: Any) -> str:
+    given = {"title": "t", "study_yaml": "", "facts": {}, "files": {}, "left_out": {}}
+    return render_page(frames, **(given | options))
+
+
+@dataclass
+class Visit:
+    """An open page and everything suspicious that happened on it."""
+
+    page: Any
+    problems: list[str] = field(default_factory=list)
+
+    def open(self, path: Path, address: str = "") -> None:
+        self.page.goto(f"file://{path}{address}")
+        self.page.wait_for_selector("html[data-ready]", state="attached")
+
+    def visible_runs(self) -> list[str]:
+        return list(
+            self.page.eval_on_selector_all(
+                "#table tbody tr:not([hidden])", "rows => rows.map(row => row.dataset.run)"
+            )
+        )
+
+    def settle(self) -> None:
+        """Let the page draw."""
+        self.page.evaluate(
+            "() => new Promise(done => requestAnimationFrame(() => setTimeout(done, 50)))"
+        )
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with sync_api.sync_playwright() as playwright:
+        found = playwright.chromium.launch(executable_path=CHROMIUM, args=list(QUIET))
+        yield found
+        found.close()
+
+
+@pytest.fixture
+def visit(browser: Any) -> Iterator[Visit]:
+    page = browser.new_page(viewport={"width": 1400, "height": 1000})
+    seen = Visit(page)
+    page.on(
+        "console",
+        lambda m: seen.problems.append(m.text) if m.type in {"error", "warning"} else None,
+    )
+    page.on("pageerror", lambda error: seen.problems.append(str(error)))
+    page.on(
+        "dialog",
+        lambda dialog: (seen.problems.append(f"dialog: {dialog.message}"), dialog.dismiss()),
+    )
+    page.on(
+        "request",
+        lambda request: (
+            None
+            if request.url.startswith(("file:", "data:", "blob:"))
+            else seen.problems.append(f"request: {request.url}")
+        ),
+    )
+    yield seen
+    page.close()
+
+
+@pytest.fixture(scope="module")
+def frames() -> Frames:
+    return study(epochs=12)
+
+
+@pytest.fixture(scope="module")
+def report(frames: Frames, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("report") / "report.html"
+    path.write_text(render(frames, title="deep-mlp", facts={"finished": "today"}), encoding="utf-8")
+    return path
+
+
+def run_id(frames: Frames, **settings: Any) -> str:
+    return str(frames.runs.filter(**settings)["run_id"][0])
+
+
+def traces(visit: Visit, selector: str) -> list[dict[str, Any]]:
+    """Return what plotly drew in one chart."""
+    program = """chart => JSON.stringify(
+        chart.data.map(({type, name, x, y, z}) => ({type, name, x, y, z})))"""
+    return list(json.loads(visit.page.eval_on_selector(selector, program)))
+
+
+def test_the_page_opens_and_shows_every_run(visit: Visit, frames: Frames, report: Path) -> None:
+    visit.open(report)
+    assert visit.page.title() == "deep-mlp – Fathom"
+    assert visit.page.inner_text("#title") == "deep-mlp"
+    assert visit.page.inner_text("#summary").startswith("192 runs: ")
+    assert visit.visible_runs() == frames.runs["run_id"].to_list()
+    assert visit.page.locator("#matrix button.cell").count() == 192
+    assert visit.page.locator("#figure .main-svg").count() > 0
+    assert visit.problems == []
+
+
+def test_no_button_sends_anything_anywhere(visit: Visit, report: Path) -> None:
+    visit.open(report)
+    titles = visit.page.eval_on_selector_all(
+        ".modebar-btn", "all => all.map(button => button.dataset.title)"
+    )
+    known = ["Download plot as a PNG", "Zoom", "Pan", "Zoom in", "Zoom out", "Reset axes"]
+    assert titles == known
+    assert visit.page.locator("a[href^='http']").count() == 0
+
+
+def test_a_click_on_a_row_shows_the_run(visit: Visit, frames: Frames, report: Path) -> None:
+    visit.open(report)
+    chosen = run_id(frames, activation="tanh", init="orthogonal", depth=20)
+    visit.page.click(f'tr[data-run="{chosen}"] td:nth-child(2)')
+    visit.settle()
+    charts = visit.page.locator("#panels .chart")
+    assert charts.count() == 5
+    recorded = frames.epochs.filter(run_id=chosen).sort("epoch")
+    train_loss = traces(visit, "#panels .chart >> nth=0")[0]
+    assert train_loss["x"] == recorded["epoch"].to_list()
+    assert train_loss["y"] == pytest.approx(recorded["train_loss"].to_list(), rel=3e-3)
+    (heat_map,) = traces(visit, "#panels .chart >> nth=1")
+    first = frames.layers.filter(run_id=chosen, layer=1).sort("epoch")["grad_norm"].log10()
+    assert heat_map["type"] == "heatmap"
+    assert heat_map["y"] == list(range(1, 22))
+    assert heat_map["z"][0] == pytest.approx(first.to_list(), abs=0.011)
+    assert "orthogonal" in visit.page.inner_text("#selected")
+    assert visit.problems == []
+
+
+def test_filters_hide_runs_and_dim_the_overview(visit: Visit, frames: Frames, report: Path) -> None:
+    visit.open(report)
+    visit.page.click('.chip[data-value="relu"]')
+    visit.page.click('.chip[data-value="tanh"]')
+    visit.page.click('.chip[data-filter="depth"][data-value="50"]')
+    wanted = frames.runs.filter(pl.col("activation").is_in(["relu", "tanh"]), depth=50)
+    assert visit.visible_runs() == wanted["run_id"].to_list()
+    assert visit.page.inner_text("#count") == "16 of 192 runs"
+    assert visit.page.locator("#matrix button.cell:not(.dimmed)").count() == 16
+    visit.page.fill("#search", "XAVIER tanh")
+    assert len(visit.visible_runs()) == 2
+    visit.page.click("#reset")
+    assert len(visit.visible_runs()) == 192
+    assert visit.problems == []
+
+
+def test_sorting_puts_what_is_not_a_number_last(visit: Visit, frames: Frames, report: Path) -> None:
+    visit.open(report)
+    visit.page.click('th[data-key="span_start"] button')
+    spans = dict(gradient_spans(frames).select("run_id", "span_start").iter_rows())
+    ascending = [spans[i] for i in visit.visible_runs()]
+    assert ascending == sorted(ascending)
+    assert ascending[0] == float("-inf")
+    assert visit.page.get_attribute('th[data-key="span_start"]', "aria-sort") == "ascending"
+    visit.page.click('th[data-key="span_start"] button')
+    assert [spans[i] for i in visit.visible_runs()] == ascending[::-1] or ascending[0] == ascending[
+        1
+    ]
+    visit.page.click('th[data-key="test_accuracy"] button')
+    assert visit.page.get_attribute('th[data-key="test_accuracy"]', "aria-sort") == "descending"
+
+
+def test_two_runs_are_compared_and_the_address_keeps_everything(
+    visit: Visit, frames: Frames, report: Path
+) -> None:
+    visit.open(report)
+    pair = [run_id(frames, activation=a, init="he_normal", depth=30) for a in ("relu", "gelu")]
+    for chosen in pair:
+        visit.page.click(f'tr[data-run="{chosen}"] input')
+    visit.page.click('.chip[data-value="he_normal"]')
+    visit.page.click('th[data-key="settings.depth"] button')
+    visit.page.select_option("#matrix-choice select >> nth=0", "span_end")
+    visit.page.select_option("#figure-choice select", "training_time")
+    visit.settle()
+    assert visit.page.inner_text("#details-title") == "Compared: 2 runs"
+    maps = traces(visit, "#panels .chart >> nth=1")
+    assert [trace["type"] for trace in maps] == ["heatmap", "heatmap"]
+    names = {trace["name"] for trace in traces(visit, "#panels .chart >> nth=0")}
+    assert names == {"relu, he_normal, depth 30", "gelu, he_normal, depth 30"}
+
+    before = (
+        visit.visible_runs(),
+        visit.page.inner_text("#selected"),
+        visit.page.inner_text("#matrix"),
+    )
+    address = visit.page.url
+    visit.open(report, "#")
+    assert visit.page.inner_text("#details-title") == "Selected run"
+    visit.page.goto("about:blank")
+    visit.page.goto(address)
+    visit.page.wait_for_selector("html[data-ready]", state="attached")
+    after = (
+        visit.visible_runs(),
+        visit.page.inner_text("#selected"),
+        visit.page.inner_text("#matrix"),
+    )
+    assert after == before
+    assert visit.page.input_value("#figure-choice select") == "training_time"
+    assert visit.problems == []
+
+
+def test_the_keyboard_alone_is_enough(visit: Visit, frames: Frames, report: Path) -> None:
+    visit.open(report)
+    ids = frames.runs["run_id"].to_list()
+    visit.page.focus(f'tr[data-run="{ids[0]}"]')
+    visit.page.keyboard.press("ArrowDown")
+    visit.page.keyboard.press("Enter")
+    assert visit.page.evaluate("document.activeElement.dataset.run") == ids[1]
+    visit.page.keyboard.press("ArrowDown")
+    visit.page.keyboard.press(" ")
+    selected = visit.page.eval_on_selector_all(
+        'tr[aria-selected="true"]', "rows => rows.map(row => row.dataset.run)"
+    )
+    assert selected == ids[1:3]
+    assert visit.page.locator('#table tbody tr[tabindex="0"]').count() == 1
+    visit.page.focus("#matrix button.cell")
+    visit.page.keyboard.press("ArrowRight")
+    visit.page.keyboard.press("ArrowDown")
+    visit.page.keyboard.press("Enter")
+    below = run_id(frames, activation="tanh", init="he_normal", depth=10)
+    assert visit.page.get_attribute(f'tr[data-run="{below}"]', "aria-selected") == "true"
+    assert visit.problems == []
+
+
+def test_an_address_with_nonsense_is_passed_over(visit: Visit, report: Path) -> None:
+    visit.open(
+        report, "#runs=nobody,%00&only.activation=nothing&only.x=y&sort=x&rows=z&measure=q&figure=f"
+    )
+    assert visit.visible_runs() == []
+    assert visit.page.inner_text("#count") == "0 of 192 runs"
+    assert visit.problems == []
+
+
+@pytest.mark.parametrize("shape", ["one run", "one epoch", "nothing measured", "many runs"])
+def test_odd_studies(visit: Visit, shape: str, tmp_path: Path) -> None:
+    frames = study(activations=("relu", "tanh"), inits=("he",), depths=(1, 2), epochs=1)
+    if shape == "one run":
+        frames = study(activations=("relu",), inits=("he",), depths=(1,), epochs=3)
+    elif shape == "nothing measured":
+        frames = replace(frames, epochs=frames.epochs.clear(), layers=frames.layers.clear())
+    elif shape == "many runs":
+        frames = study(depths=(1, 2, 3), seeds=range(21), epochs=1)
+    path = tmp_path / "report.html"
+    path.write_text(render(frames), encoding="utf-8")
+    ids = frames.runs["run_id"].to_list()
+    visit.open(path, f"#runs={','.join(ids[:3])}")
+    visit.settle()
+    assert visit.visible_runs() == ids
+    assert visit.page.locator("#panels .chart").count() == 5
+    assert visit.page.get_attribute("#notice", "hidden") is not None
+    assert visit.problems == []
+
+
+def test_without_decompression_the_table_still_works(visit: Visit, report: Path) -> None:
+    visit.page.add_init_script("delete globalThis.DecompressionStream")
+    visit.open(report)
+    assert "need a newer browser" in visit.page.inner_text("#notice")
+    assert len(visit.visible_runs()) == 192
+
+
+PAYLOADS = (
+    "<script>window.pwned=1</script>",
+    "</script><script>window.pwned=1</script>",
+    "<!--<script>",
+    "<img src=x onerror=window.pwned=1>",
+    "<svg/onload=window.pwned=1>",
+    "\"><img src='//evil.test/x'>",
+    "' onmouseover='window.pwned=1",
+    "<a href='javascript:window.pwned=1'>x</a>",
+    "{{program}}{{study}}",
+    "<style>*{display:none}</style>",
+    "<b>bold</b><br><sup>1</sup>&lt;img&gt;",
+    "\u2028\u2029\\u003cimg src=x onerror=window.pwned=1\\u003e",
+)
+
+
+def hostile_study() -> tuple[Frames, dict[str, Any]]:
+    """Put a payload into every text that a study can hold."""
+    few = PAYLOADS[:4]
+    frames = study(activations=PAYLOADS, inits=few, depths=(2,), epochs=1)
+    count = frames.runs.height
+    texts = [PAYLOADS[index % len(PAYLOADS)] for index in range(count)]
+    runs = frames.runs.with_columns(
+        name=pl.Series([f"{text} {index}" for index, text in enumerate(texts)]),
+        reason=pl.Series(texts),
+        outcome=pl.Series([[*PAYLOADS, "diverged"][index % 13] for index in range(count)]),
+    ).with_columns(pl.col("seed").cast(pl.String).alias(PAYLOADS[3]))
+    around = {
+        "title": " ".join(PAYLOADS),
+        "study_yaml": "\n".join(PAYLOADS),
+        "facts": {payload: payload for payload in PAYLOADS},
+        "files": {"loss_curves": list(PAYLOADS)},
+        "left_out": {payload: payload for payload in PAYLOADS},
+    }
+    return replace(frames, runs=runs, settings=(*frames.settings, PAYLOADS[3])), around
+
+
+def intrusions(visit: Visit, path: Path) -> list[str]:
+    """Open a page, use it, and name every sign that a text became more than text."""
+    visit.page.goto(f"file://{path}")
+    visit.page.wait_for_timeout(300)
+    for action in ("#table tbody tr td:nth-child(2)", "#table tbody tr:nth-child(3) input"):
+        if visit.page.locator(action).count():
+            visit.page.locator(action).first.dispatch_event("click")
+    try:
+        visit.page.wait_for_selector("html[data-ready]", state="attached", timeout=4_000)
+        visit.settle()
+    except sync_api.TimeoutError:
+        visit.problems.append("the page never became ready")
+    found = list(visit.problems)
+    if visit.page.evaluate("window.pwned !== undefined"):
+        found.append("a script ran")
+    strange = visit.page.eval_on_selector_all(
+        "body img, body style, body iframe, body b, body a[href^='javascript:'], #facts script",
+        "all => all.map(element => element.outerHTML.slice(0, 80))",
+    )
+    return found + [f"element: {text}" for text in strange]
+
+
+def test_texts_from_a_study_never_become_markup(visit: Visit, tmp_path: Path) -> None:
+    frames, around = hostile_study()
+    path = tmp_path / "report.html"
+    path.write_text(render(frames, **around), encoding="utf-8")
+    assert intrusions(visit, path) == []
+    assert visit.page.inner_text("#title").split() == " ".join(PAYLOADS).split()
+    assert PAYLOADS[0] in visit.page.inner_text("#table")
+    assert PAYLOADS[2] in visit.page.inner_text("#selected")
+    legend = visit.page.locator("#figure .legendtext").all_text_contents()
+    assert "<b>bold</b><br><sup>1</sup>&lt;img&gt;" in legend
+
+
+def test_the_same_check_notices_unescaped_json(visit: Visit, tmp_path: Path) -> None:
+    frames, around = hostile_study()
+    text = render(frames, **around).replace("\\u003c", "<").replace("\\u003e", ">")
+    path = tmp_path / "report.html"
+    path.write_text(text, encoding="utf-8")
+    assert intrusions(visit, path) != []
+
+
+def test_the_same_check_notices_markup_made_by_the_program(
+    visit: Visit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = page_module._asset
+
+    def careless(name: str) -> str:
+        text = original(name)
+        if name == "dom.js":
+            assert "made.append(...children);" in text
+            careless_line = (
+                "for (const c of children) c.nodeType ? made.append(c) : made.innerHTML += c;"
+            )
+            text = text.replace("made.append(...children);", careless_line)
+        return text
+
+    monkeypatch.setattr(page_module, "_asset", careless)
+    frames, around = hostile_study()
+    path = tmp_path / "report.html"
+    path.write_text(render(frames, **around), encoding="utf-8")
+    assert any("element: <img" in text for text in intrusions(visit, path))
+
+
+def test_the_programs_are_valid_javascript(tmp_path: Path) -> None:
+    node = shutil.which("node")
+    if node is None:
+        pytest.skip("there is no node on this machine")
+    path = tmp_path / "program.js"
+    path.write_text(page_module._program(), encoding="utf-8")
+    subprocess.run([node, "--check", str(path)], check=True, capture_output=True)

@@ -1,0 +1,395 @@
+"""The command line as a user meets it: exit codes, messages, files, interruption."""
+
+import hashlib
+import json
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from fathom.cli import main
+from fathom.cli.catalogue import KINDS
+
+COMMAND = [sys.executable, "-c", "from fathom.cli import main; main()"]
+STUDY = """\
+data: {name: digits, limit: 128}
+activation: [relu, tanh]
+model: {depth: 1, width: 8}
+train: {epochs: 2, lr: 0.1}
+record: {probe_size: 32}
+"""
+OWN = """\
+import torch
+
+def good(h):
+    print("good was called")
+    return torch.tanh(h)
+
+def bad(h):
+    if h.numel() > 1000:  # not while it is tried out
+        raise ValueError("out of spoons")
+    return h * 2
+"""
+
+
+class Outcome(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+Fathom = Callable[..., Outcome]
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "s.yaml").write_text(STUDY)
+    return tmp_path
+
+
+@pytest.fixture
+def fathom(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Iterator[Fathom]:
+    """Run a command in this process, which is quick."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    path = list(sys.path)
+
+    def call(*args: str) -> Outcome:
+        monkeypatch.setattr(sys, "argv", ["fathom", *args])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as stop:
+            main()
+        printed = capsys.readouterr()
+        return Outcome(int(stop.value.code or 0), printed.out, printed.err)
+
+    yield call
+    sys.path[:] = path
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+def outside(*args: str, **settings: Any) -> Outcome:
+    """Run a command as a process of its own."""
+    done = subprocess.run(
+        [*COMMAND, *args], capture_output=True, text=True, timeout=200, check=False, **settings
+    )
+    return Outcome(done.returncode, done.stdout, done.stderr)
+
+
+def snapshot(folder: Path) -> dict[str, str]:
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+class TestRun:
+    def test_a_study_is_trained_and_reported(self, fathom: Fathom, here: Path) -> None:
+        outcome = fathom("run", "s.yaml", "--workers", "1")
+        assert outcome.code == 0
+        assert "s: 2 runs: 2 completed" in outcome.out
+        page = here / "results" / "s" / "report.html"
+        assert outcome.out.splitlines()[-1] == f"report: {page.relative_to(here)}"
+        assert page.exists()
+        assert outcome.err.splitlines()[-1].startswith("2/2 runs · 100%")
+
+    def test_the_same_command_again_computes_nothing(self, fathom: Fathom, here: Path) -> None:
+        fathom("run", "s.yaml", "--workers", "1", "--no-report")
+        before = snapshot(here / "results")
+        outcome = fathom("run", "s.yaml", "--workers", "1", "--no-report")
+        assert (outcome.code, outcome.err) == (0, "")
+        assert snapshot(here / "results") == before
+
+    def test_several_studies_run_one_after_another(self, fathom: Fathom, here: Path) -> None:
+        (here / "t.yaml").write_text(STUDY.replace("depth: 1", "depth: 2"))
+        outcome = fathom("run", "s.yaml", "t.yaml", "--json", "--no-report", "--workers", "1")
+        assert [s["study"] for s in json.loads(outcome.out)["studies"]] == ["s", "t"]
+
+    def test_a_mistake_in_the_second_study_stops_the_first(
+        self, fathom: Fathom, here: Path
+    ) -> None:
+        (here / "t.yaml").write_text("data: digits\nactivation: rellu\n")
+        outcome = fathom("run", "s.yaml", "t.yaml")
+        assert outcome.code == 2
+        assert "Did you mean 'relu'?" in outcome.err
+        assert not (here / "results").exists()
+
+    def test_settings_from_the_command_line(self, fathom: Fathom) -> None:
+        sets = ["--set", "train.lr=[1e-2,1e-1]", "--set", "activation=relu"]
+        outcome = fathom("run", "s.yaml", *sets, "--json", "--no-report", "--workers", "1")
+        assert json.loads(outcome.out)["runs"] == 2
+
+    def test_a_smoke_run_is_small_and_apart(self, fathom: Fathom, here: Path) -> None:
+        outcome = fathom("run", "s.yaml", "--smoke", "--no-report", "--workers", "1", "--quiet")
+        assert (outcome.code, outcome.err) == (0, "")
+        assert [path.name for path in (here / "results").iterdir()] == ["s-smoke"]
+
+    def test_workers_give_the_same_bits(self, fathom: Fathom) -> None:
+        digests = set()
+        for workers in ("1", "2"):
+            args = ("--out", workers, "--workers", workers, "--json", "--no-report")
+            outcome = fathom("run", "s.yaml", "--set", "seeds=2", *args)
+            digests.add(json.loads(outcome.out)["digest"])
+        assert len(digests) == 1
+
+    def test_the_summary_is_one_json_object_whatever_functions_print(
+        self, fathom: Fathom, here: Path
+    ) -> None:
+        (here / "chatty_activations.py").write_text(OWN)
+        own = ["--set", "activation=[relu, 'chatty_activations:good']"]
+        args = ["--allow", "chatty_activations", "--json", "--no-report", "--workers", "1"]
+        outcome = fathom("run", "s.yaml", *own, *args)
+        summary = json.loads(outcome.out)
+        assert summary["outcomes"] == {"completed": 2}
+        assert summary["folder"] == "results/s"
+        assert "good was called" in outcome.err
+
+    def test_a_run_that_cannot_be_computed_is_status_1(self, fathom: Fathom, here: Path) -> None:
+        (here / "bad_activations.py").write_text(OWN)
+        own = ["--set", "activation=[relu, 'bad_activations:bad']", "--allow", "bad_activations"]
+        outcome = fathom("run", "s.yaml", *own, "--json", "--no-report", "--workers", "1")
+        summary = json.loads(outcome.out)
+        assert (outcome.code, summary["runs"]) == (1, 1)
+        assert summary["missing"][0].startswith("bad_activations_bad")
+        outcome = fathom("run", "s.yaml", *own, "--no-report", "--workers", "1")
+        assert "raised ValueError: out of spoons" in outcome.err
+        assert "Traceback" not in outcome.err
+        assert "Traceback" in (here / "results" / "s" / "training.log").read_text()
+
+
+class TestMistakes:
+    @pytest.mark.parametrize(
+        ("args", "told"),
+        [
+            (["rnu", "s.yaml"], "Did you mean 'run'?"),
+            (["run", "s.yaml", "--worker", "2"], "--workers"),
+            (["run"], "Missing argument"),
+            (["run", "mist.yaml"], "mist.yaml: 1 problem\n  no such file"),
+            (["run", "digitz"], "Did you mean 'digits'?"),
+            (["run", "s.yaml", "--set", "train.lr=fast"], "train.lr"),
+            (["run", "s.yaml", "--set", "train.lrr=1"], "Did you mean"),
+            (["run", "s.yaml", "--data-dir", "nowhere"], "nowhere: no such folder"),
+            (["run", "s.yaml", "--workers", "0"], "workers: got 0; must be an integer >= 1"),
+            (["run", "s.yaml", "--workers", "two"], "--workers"),
+            (["run", "s.yaml", "--executor", "cloud"], "'cloud'"),
+            (["run", "s.yaml", "--checkpoint-every", "-1"], "--checkpoint-every"),
+            (["run", "s.yaml", "--set", "seeds=60000"], "--yes-run 120000"),
+            (["plan", "s.yaml", "--set", "data=arrays"], "data.path"),
+            (["list", "activation"], "Did you mean 'activations'?"),
+            (["report", "nowhere"], "nowhere"),
+            (["export", "cvs", "results"], "Did you mean 'csv'?"),
+            (["export", "csv", "nowhere"], "nowhere"),
+            (["verify", "."], "is not a results folder"),
+        ],
+    )
+    def test_one_message_and_nothing_changed(
+        self, fathom: Fathom, here: Path, args: list[str], told: str
+    ) -> None:
+        before = snapshot(here)
+        outcome = fathom(*args)
+        assert outcome.code == 2
+        assert told in outcome.err
+        assert outcome.out == ""
+        assert "Traceback" not in outcome.err
+        assert snapshot(here) == before
+
+    def test_another_studys_folder_is_refused_and_unchanged(
+        self, fathom: Fathom, here: Path
+    ) -> None:
+        fathom("run", "s.yaml", "--no-report", "--workers", "1")
+        before = snapshot(here / "results")
+        outcome = fathom("run", "s.yaml", "--set", "train.lr=0.5", "--workers", "1")
+        assert outcome.code == 2
+        assert "train.lr: 0.1 -> 0.5" in outcome.err
+        assert snapshot(here / "results") == before
+
+    def test_results_that_are_no_folder(self, fathom: Fathom, here: Path) -> None:
+        (here / "results").write_text("mine")
+        outcome = fathom("run", "s.yaml", "--workers", "1")
+        assert outcome.code == 2
+        assert "results" in outcome.err
+
+
+class TestLooking:
+    def test_a_plan_costs_nothing(self, fathom: Fathom, here: Path) -> None:
+        before = snapshot(here)
+        plan = json.loads(fathom("plan", "s.yaml", "--json", "--workers", "1").out)
+        assert (plan["num_runs"], plan["num_cohorts"], plan["workers"]) == (2, 1, 1)
+        assert len(plan["cohorts"][0]["runs"]) == 2
+        table = fathom("plan", "s.yaml", "--workers", "1").out
+        assert "digits, hidden layers 1 x 8" in table
+        assert "s: 2 runs, 1 cohorts, 1 workers" in table
+        assert snapshot(here) == before
+
+    def test_what_is_shown_is_a_study(self, fathom: Fathom, here: Path) -> None:
+        shown = fathom("show", "s.yaml", "--set", "train.lr=0.3").out
+        (here / "again.yaml").write_text(shown)
+        assert fathom("show", "again.yaml").out == shown
+        assert "lr: 0.3" in shown
+
+    @pytest.mark.parametrize("kind", KINDS)
+    def test_lists(self, fathom: Fathom, kind: str) -> None:
+        rows = json.loads(fathom("list", kind, "--json").out)[kind]
+        assert all(row["name"] and row["text"] for row in rows)
+        table = fathom("list", kind).out
+        assert all(row["name"] in table for row in rows)
+
+    def test_the_schema_is_json(self, fathom: Fathom) -> None:
+        schema = json.loads(fathom("schema").out)
+        assert {"data", "activation", "train"} <= schema["properties"].keys()
+
+
+class TestResults:
+    @pytest.fixture
+    def done(self, fathom: Fathom, here: Path) -> Path:
+        fathom("run", "s.yaml", "--no-report", "--workers", "1")
+        return here / "results" / "s"
+
+    def test_report(self, fathom: Fathom, done: Path) -> None:
+        assert fathom("report", str(done), "--format", "svg").out.strip() == f"{done}/report.html"
+        assert {path.suffix for path in (done / "figures").iterdir()} == {".svg"}
+        outcome = fathom("report", str(done), "--format", "bmp")
+        assert outcome.code == 2
+        assert "bmp" in outcome.err
+
+    def test_export(self, fathom: Fathom, done: Path) -> None:
+        assert fathom("export", "csv", str(done)).out.strip() == f"{done}/csv"
+        tables = sorted((done / "csv" / "logs").glob("*/metrics.csv"))
+        assert len(tables) == 2
+        header, *rows = tables[0].read_text().splitlines()
+        assert {"epoch", "train_loss", "act_mean_1", "grad_norm_2"} <= {*header.split(",")}
+        assert len(rows) == 3
+
+    def test_verify(self, fathom: Fathom, done: Path) -> None:
+        good = fathom("verify", str(done), "--json")
+        assert (good.code, json.loads(good.out)["damages"]) == (0, [])
+        (table,) = done.glob("cohorts/*/epochs.parquet")
+        table.write_bytes(table.read_bytes()[:-1])
+        outcome = fathom("verify", str(done))
+        assert outcome.code == 1
+        assert "epochs.parquet" in outcome.out
+        again = fathom("run", "s.yaml", "--no-report", "--workers", "1", "--json")
+        assert json.loads(again.out)["digest"] == json.loads(good.out)["digest"]
+
+
+class TestManners:
+    @pytest.mark.parametrize("args", [["--help"], ["run", "--help"]])
+    def test_help_loads_nothing_heavy(self, args: list[str]) -> None:
+        code = (
+            f"import sys; sys.argv[1:] = {args}\n"
+            "from fathom.cli import main\n"
+            "try: main()\n"
+            "except SystemExit: print(*sys.modules)"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        )
+        assert "Usage: fathom" in done.stdout
+        loaded = {*done.stdout.splitlines()[-1].split()}
+        assert loaded & {"torch", "polars", "numpy", "matplotlib", "plotly", "sklearn"} == set()
+
+    def test_a_reader_that_goes_away_is_no_error(self) -> None:
+        script = f"{sys.executable} -c 'from fathom.cli import main; main()' list activations"
+        done = subprocess.run(
+            ["bash", "-c", f"{script} | head -1"], capture_output=True, text=True, check=True
+        )
+        assert done.stdout.startswith("name")
+        assert done.stderr == ""
+
+    @pytest.mark.parametrize("wish", [{"NO_COLOR": "1"}, {}])
+    def test_colours_are_as_wished(self, here: Path, wish: dict[str, str]) -> None:
+        ours, theirs = pty.openpty()
+        environment = {k: v for k, v in os.environ.items() if k != "NO_COLOR"}
+        process = subprocess.Popen(
+            [*COMMAND, "run", "s.yaml", "--no-report", "--workers", "1"],
+            stdout=theirs,
+            stderr=theirs,
+            env=environment | {"TERM": "xterm-256color"} | wish,
+        )
+        os.close(theirs)
+        text = b""
+        try:
+            while piece := os.read(ours, 4096):
+                text += piece
+        except OSError:  # how a terminal says that nobody writes to it any more
+            pass
+        os.close(ours)
+        assert process.wait() == 0
+        assert b"2/2 runs" in text
+        coloured = re.search(rb"\x1b\[[0-9;]*3[0-8]", text) is not None
+        assert coloured is not bool(wish)
+
+
+LONG = ("run", "s.yaml", "--set", "train.epochs=60", "--set", "seeds=2", "--no-report")
+SAVING = (*LONG, "--json", "--checkpoint-every", "0")
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Digest of the long study, trained without interruption."""
+    folder = tmp_path_factory.mktemp("whole")
+    (folder / "s.yaml").write_text(STUDY)
+    return str(json.loads(outside(*SAVING, cwd=folder).out)["digest"])
+
+
+@pytest.mark.slow
+class TestInterruption:
+    @pytest.mark.parametrize(
+        ("number", "times", "code", "workers"),
+        [
+            (signal.SIGINT, 1, 130, "1"),
+            (signal.SIGINT, 1, 130, "2"),
+            (signal.SIGINT, 2, 130, "2"),
+            (signal.SIGTERM, 1, 143, "2"),
+        ],
+    )
+    def test_stopped_and_continued_gives_the_same_bits(
+        self, here: Path, whole: str, number: int, times: int, code: int, workers: str
+    ) -> None:
+        command = (*SAVING, "--workers", workers)
+        process = subprocess.Popen(
+            [*COMMAND, *command],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        wait_until(lambda: any((here / "results").rglob("state*")))
+        asked = time.monotonic()
+        for _ in range(times):
+            os.killpg(process.pid, number)
+        out, err = process.communicate(timeout=100)
+        assert time.monotonic() - asked < 5, "the promise is 5 s"
+        assert (process.returncode, out) == (code, "")
+        assert err.strip().splitlines() == [
+            "Stopped. Nothing that was saved is lost: run the same command to go on."
+        ]
+        went_on = outside(*command, cwd=here)
+        assert went_on.code == 0
+        assert "goes on after epoch" in (here / "results" / "s" / "training.log").read_text()
+        assert json.loads(went_on.out)["digest"] == whole
+
+    def test_two_commands_at_once_share_the_work(self, here: Path, whole: str) -> None:
+        both = [
+            subprocess.Popen([*COMMAND, *SAVING], stdout=subprocess.PIPE, text=True)
+            for _ in range(2)
+        ]
+        summaries = [json.loads(process.communicate(timeout=200)[0]) for process in both]
+        assert [summary["digest"] for summary in summaries] == [whole, whole]
+        log = (here / "results" / "s" / "training.log").read_text()
+        assert log.count(" starts\n") == log.count(" saved\n") == 2, "each cohort once"
+
+
+def wait_until(condition: Callable[[], bool], limit_s: float = 100) -> None:
+    end = time.monotonic() + limit_s
+    while not condition():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.02)
