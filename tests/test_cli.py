@@ -276,11 +276,21 @@ class TestResults:
         outcome = fathom("verify", str(done))
         assert outcome.code == 1
         assert "epochs.parquet" in outcome.out
+        shown = fathom("export", "csv", str(done), "--to", "tables")
+        assert re.search(r"left out: .*epochs\.parquet.*\n2 runs have no result", shown.err)
         again = fathom("run", "s.yaml", "--no-report", "--workers", "1", "--json")
         assert json.loads(again.out)["digest"] == json.loads(good.out)["digest"]
 
 
 class TestManners:
+    def test_names_that_a_terminal_cannot_write(self, here: Path) -> None:
+        (here / "s.yaml").write_text(f"name: größe\n{STUDY}")
+        environment = os.environ | {"PYTHONIOENCODING": "ascii"}
+        for command in ("show", "plan"):
+            outcome = outside(command, "s.yaml", cwd=here, env=environment)
+            assert (outcome.code, outcome.err) == (0, "")
+            assert r"gr\xf6\xdfe" in outcome.out
+
     @pytest.mark.parametrize("args", [["--help"], ["run", "--help"]])
     def test_help_loads_nothing_heavy(self, args: list[str]) -> None:
         code = (

@@ -1,6 +1,7 @@
 """One contract for every executor; what only worker processes can do is tested below it."""
 
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -163,6 +164,24 @@ ProcessExecutor(1, act).run([fake_task(folder, fake_run(0, "endless"))], print)
         parent.kill()
         parent.wait()
         wait_until(lambda: not any(alive(pid) for pid in workers))
+
+
+def test_the_socket_alone_ends_a_worker_where_the_kernel_does_not() -> None:
+    code = """import sys, time
+sys.platform = "elsewhere"
+from fathom.execution.child import _die_with_parent
+_die_with_parent(int(sys.argv[1]))
+time.sleep(600)
+"""
+    ours, theirs = socket.socketpair()
+    with theirs:
+        worker = subprocess.Popen(
+            [sys.executable, "-c", code, str(theirs.fileno())], pass_fds=[theirs.fileno()]
+        )
+    time.sleep(0.5)
+    assert worker.poll() is None
+    ours.close()
+    assert worker.wait(timeout=60) == 1
 
 
 def wait_until(condition: Callable[[], bool], limit_s: float = 60) -> None:

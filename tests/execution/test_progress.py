@@ -17,7 +17,15 @@ from fathom.execution.base import (
     Notice,
     RunOutcome,
 )
-from fathom.execution.progress import Bar, Lines, Silence, Tally, choose_display, duration
+from fathom.execution.progress import (
+    LINE_EVERY_S,
+    Bar,
+    Lines,
+    Silence,
+    Tally,
+    choose_display,
+    duration,
+)
 from fathom.plan import Cohort, Plan
 from fathom.spec.grid import Run
 
@@ -145,6 +153,17 @@ def test_outside_of_a_terminal_there_are_plain_lines(plan: Plan, runs: tuple[Run
     assert lines[1].startswith("cohort x is being trained by another command")
     assert lines[2].startswith("2/4 runs · 25%")
     assert len(lines) == 3
+
+
+def test_long_cohorts_give_a_sign_of_life(plan: Plan, runs: tuple[Run, ...]) -> None:
+    stream, clock = io.StringIO(), Clock()
+    lines = Lines(Console(file=stream, width=120), clock)
+    tally = Tally(plan, (), clock)
+    for epoch, now in ((1, 1.0), (2, LINE_EVERY_S), (3, LINE_EVERY_S + 1), (4, 2 * LINE_EVERY_S)):
+        clock.now = now
+        tally.add(epoch_done(runs[:2], epoch))
+        lines.show(tally, epoch_done(runs[:2], epoch))
+    assert [line.split(" · ")[1] for line in stream.getvalue().splitlines()] == ["12%", "25%"]
 
 
 def test_a_terminal_gets_a_bar_and_news_above_it(plan: Plan, runs: tuple[Run, ...]) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 import torch
 
@@ -63,6 +64,9 @@ def test_a_task_is_trained_told_and_committed(folder: StudyFolder, make_run: Mak
     events = train(folder, *runs)
     assert [type(event) for event in events] == [CohortStarted, EpochDone, EpochDone, CohortDone]
     assert [event.epoch for event in of(EpochDone, events)] == [1, 2]
+    accuracy = folder.table("epochs").group_by("epoch").agg(pl.col("test_accuracy").max())
+    best = dict(accuracy.iter_rows())
+    assert [event.test_accuracy for event in of(EpochDone, events)] == [best[1], best[2]]
     assert {run.run_id for run in events[-1].outcomes} == {run.id for run in runs}  # type: ignore[union-attr]
     assert worker.finished_runs(folder) == {run.id for run in runs}
 
@@ -187,6 +191,23 @@ def test_a_cohort_too_large_for_memory_is_halved(
     huge = make_run(hidden=(9, 9, 9))
     (failure,) = of(CohortFailed, train(folder, huge))
     assert failure.message.startswith("there is not enough memory for it even alone")
+
+
+@pytest.mark.parametrize("failure", [SystemExit(1), OSError("nobody listens"), KeyboardInterrupt()])
+def test_a_listener_that_fails_is_no_failure_of_training(
+    folder: StudyFolder, make_run: MakeRun, failure: BaseException
+) -> None:
+    events: list[Event] = []
+
+    def listen(event: Event) -> None:
+        events.append(event)
+        if isinstance(event, EpochDone):
+            raise failure
+
+    task = Task(runs=(make_run(), make_run(seed=1)), folder=folder.path)
+    with pytest.raises(type(failure)):
+        Trainer()(task, listen)
+    assert [type(event) for event in events] == [CohortStarted, EpochDone]
 
 
 def test_a_failure_of_the_store_is_nobodys_fault(

@@ -116,11 +116,13 @@ def test_parts_without_values_are_left_out() -> None:
 
 
 def test_a_diverging_loss_does_not_stretch_the_axis() -> None:
-    frames = tiny([{"run_id": "a"}], epochs_of("a", "train_loss", [2.0, 1.5, 1e30]))
+    losses = {"relu": [2.0, 1.5, 1e30], "tanh": [3.0, 4.0, 19.0], "elu": [1e9, 1e9, 1e9]}
+    rows = [row for name, loss in losses.items() for row in epochs_of(name, "train_loss", loss)]
+    frames = tiny([{"run_id": name, "activation": name} for name in losses], rows)
     drawn = loss_curves.chart(loss_curves.numbers(frames, parts=["train"]))
-    assert drawn.panels[0].y.high == 6.0
+    assert drawn.panels[0].y.high == pytest.approx(1.1 * 19)
     assert drawn.panels[0].y.scale == "linear"
-    assert "3 times the highest first loss" in drawn.note
+    assert "10 times the middle first loss" in drawn.note
 
 
 LAYERS = [

@@ -95,6 +95,11 @@ class Results:
         return tuple(run["name"] for run in rows if run["id"] not in finished)
 
     @property
+    def damages(self) -> tuple[str, ...]:
+        """What was found damaged while reading, and is left out."""
+        return tuple(str(damage) for damage in self._store.damages)
+
+    @property
     def study_yaml(self) -> str:
         """The study with every setting written out, as text that `fathom run` takes."""
         return self._text("study.yaml")

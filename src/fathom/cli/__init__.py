@@ -4,6 +4,7 @@ This file imports nothing heavy, so that Ctrl-C is answered properly from the fi
 """
 
 import contextlib
+import io
 import os
 import signal
 import sys
@@ -24,6 +25,10 @@ def main() -> None:
     """
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _stop)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(
+            errors="backslashreplace"
+        )  # a name may not fit a terminal's encoding
     from fathom.cli.app import build_app
 
     try:

@@ -1,12 +1,16 @@
 """The verbs that take a results folder: report, export, verify."""
 
 import json
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from fathom.cli.options import Json, ResultsDir
+
+if TYPE_CHECKING:
+    from fathom.api import Results
 
 
 def report(
@@ -22,7 +26,9 @@ def report(
     from fathom.api import Results
 
     wanted = [part.strip() for part in formats.split(",") if part.strip() not in {"", "none"}]
-    print(Results.open(folder).report(formats=wanted, to=to))
+    results = Results.open(folder)
+    print(results.report(formats=wanted, to=to))
+    _tell_gaps(results)
 
 
 def export_app() -> typer.Typer:
@@ -46,7 +52,9 @@ def export_csv(
     """Write runs.csv and logs/<run>/metrics.csv with every layer's columns."""
     from fathom.api import Results
 
-    print(Results.open(folder).export_csv(to))
+    results = Results.open(folder)
+    print(results.export_csv(to))
+    _tell_gaps(results)
 
 
 def verify(folder: ResultsDir, json_: Json = False) -> None:
@@ -69,3 +77,11 @@ def verify(folder: ResultsDir, json_: Json = False) -> None:
         print(f"every file is as it was saved; digest {digest}")
     if damages:
         raise typer.Exit(1)
+
+
+def _tell_gaps(results: "Results") -> None:
+    """Say on standard error what is not shown."""
+    for damage in results.damages:
+        print(f"left out: {damage}", file=sys.stderr)
+    if results.missing:
+        print(f"{len(results.missing)} runs have no result (yet)", file=sys.stderr)

@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -50,7 +49,7 @@ def run(
     checkpoint_every: Annotated[
         float, typer.Option(metavar="S", min=0, help="Seconds between saved states.")
     ] = 30.0,
-    report: Annotated[bool, typer.Option(help="Write the report at the end.")] = True,
+    report: Annotated[bool, typer.Option(help="Write the page at the end.")] = True,
     json_: Json = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
 ) -> None:
@@ -79,7 +78,8 @@ def run(
                 allow_mixed=allow_mixed,
                 checkpoint_every_s=checkpoint_every,
             )
-            page = results.report() if report and not results.runs.is_empty() else None
+            has_page = report and not results.runs.is_empty()
+            page = results.report(formats=()) if has_page else None
             summaries.append(_summary(study, results, page))
             if not json_:
                 _print_results(study, results, page)
@@ -123,7 +123,7 @@ def load(name: str, sets: list[str] | None, smoke: bool, allow: list[str] | None
 
     if allow:
         # The module may lie in the present folder, which comes last so as to shadow nothing.
-        sys.path.append(os.getcwd())
+        sys.path.append("")
     for module in allow or ():
         api.allow(module)
     return api.Study.load(name, set=sets or (), smoke=smoke)

@@ -86,7 +86,7 @@ class EpochDone:
         run_ids: Its runs.
         epoch: Epochs trained so far.
         epochs: Epochs to train at most.
-        test_accuracy: Highest share of hits on the test part among the runs that are going.
+        test_accuracy: Highest share of hits on the test part among the runs.
     """
 
     cohort_id: str

@@ -3,7 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Protocol, final
+from typing import TYPE_CHECKING, Final, Protocol, final
 
 from fathom.execution.base import (
     CohortBusy,
@@ -18,6 +18,8 @@ from fathom.plan import Plan
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+LINE_EVERY_S: Final = 30.0
 
 
 @final
@@ -181,10 +183,12 @@ class Silence:
 
 @final
 class Lines:
-    """Plain lines for logs and pipes: one for each cohort and each piece of news."""
+    """Plain lines for logs and pipes: for each cohort and each piece of news, and now and then."""
 
-    def __init__(self, console: "Console") -> None:
+    def __init__(self, console: "Console", clock: Callable[[], float] = time.monotonic) -> None:
         self._console = console
+        self._clock = clock
+        self._last_s = clock()
 
     def __enter__(self) -> "Lines":
         return self
@@ -193,11 +197,13 @@ class Lines:
         pass
 
     def show(self, tally: Tally, event: Event) -> None:
-        """Print a line when a cohort ended or something happened."""
+        """Print a line when a cohort ended, something happened, or none came for a while."""
         text = news(event)
-        if isinstance(event, CohortDone):
+        overdue = isinstance(event, EpochDone) and self._clock() - self._last_s >= LINE_EVERY_S
+        if isinstance(event, CohortDone) or overdue:
             text = tally.describe()
         if text:
+            self._last_s = self._clock()
             self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 

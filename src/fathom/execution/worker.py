@@ -23,6 +23,7 @@ from fathom.execution.base import (
     CohortStarted,
     Emit,
     EpochDone,
+    Event,
     Notice,
     RunOutcome,
     Task,
@@ -59,14 +60,15 @@ class Trainer:
             ACTIVATIONS.allow(module)
         if self._folder is None or self._folder.path != task.folder:
             self._folder = StudyFolder.join(task.folder, fingerprint=fingerprint())
+        listener = emit if isinstance(emit, _Listener) else _Listener(emit)
         with self._folder.claim(task.cohort_id) as mine, one_thread():
             if mine:
-                self._complete(self._folder, task, emit)
-                self._tell_damages(self._folder, emit)
+                self._complete(self._folder, task, listener)
+                self._tell_damages(self._folder, listener)
             else:
                 emit(CohortBusy(cohort_id=task.cohort_id))
 
-    def _complete(self, folder: StudyFolder, task: Task, emit: Emit) -> None:
+    def _complete(self, folder: StudyFolder, task: Task, emit: "_Listener") -> None:
         left = task.without(finished_runs(folder))
         if left.runs == task.runs:
             self._train_or_halve(folder, task, emit)
@@ -75,12 +77,13 @@ class Trainer:
         if left.runs:
             self(left, emit)
 
-    def _train_or_halve(self, folder: StudyFolder, task: Task, emit: Emit) -> None:
+    def _train_or_halve(self, folder: StudyFolder, task: Task, emit: "_Listener") -> None:
         try:
             self._train(folder, task, emit)
             return
         except (Exception, SystemExit) as error:  # a user's function may do anything
-            if isinstance(error, FathomError) and not isinstance(error, ComponentError):
+            is_ours = isinstance(error, FathomError) and not isinstance(error, ComponentError)
+            if is_ours or emit.failed:
                 raise
             problem, detail = _explain(error), traceback.format_exc()
         folder.drop_state(task.cohort_id)
@@ -131,6 +134,23 @@ class Trainer:
         for damage in folder.damages[self._told :]:
             emit(Notice(message=str(damage)))
         self._told = len(folder.damages)
+
+
+class _Listener:
+    """Passes events on, and remembers when that failed: then it was not the training that did.
+
+    Args:
+        emit: Whom to pass them to.
+    """
+
+    def __init__(self, emit: Emit) -> None:
+        self._emit = emit
+        self.failed = False
+
+    def __call__(self, event: Event) -> None:
+        self.failed = True
+        self._emit(event)
+        self.failed = False
 
 
 def fingerprint() -> Fingerprint:
@@ -212,5 +232,6 @@ def _epoch_done(cohort_id: str, run_ids: tuple[str, ...], report: EpochReport) -
         run_ids=run_ids,
         epoch=report.epoch,
         epochs=report.epochs,
-        test_accuracy=float(np.max(report.test_accuracy, initial=0.0, where=report.running)),
+        # NaN for runs that ended before this epoch, which `fmax` passes over.
+        test_accuracy=float(np.fmax.reduce(report.test_accuracy, initial=0.0)),
     )

@@ -21,7 +21,7 @@ from fathom.figures.groups import (
 
 Part = Literal["train", "validation", "test"]
 PARTS: tuple[str, ...] = get_args(Part)
-HIGHEST_LOSS = 3.0
+HIGHEST_LOSS = 10.0  # times the middle first loss: what is above is cut off
 
 
 class Curve(NamedTuple):
@@ -80,7 +80,7 @@ def curve_chart(numbers: Curves, *, title: str, unit: str) -> Chart:
     several = any(len(curve.group.run_ids) > 1 for curve in numbers.curves)
     notes = [CARRY_NOTE] if several else []
     if y.high is not None:
-        notes.append(f"The axis ends at {HIGHEST_LOSS:g} times the highest first loss.")
+        notes.append(f"Losses above {HIGHEST_LOSS:g} times the middle first loss are cut off.")
     return Chart(
         title=title,
         panels=tuple(panels),
@@ -90,13 +90,15 @@ def curve_chart(numbers: Curves, *, title: str, unit: str) -> Chart:
 
 
 def _loss_range(numbers: Curves) -> tuple[Scale, float | None]:
-    """End the axis at a multiple of the first loss, so that one diverging run hides nobody."""
-    first = [c.series.median[0] for c in numbers.curves if np.isfinite(c.series.median[:1]).all()]
-    limit = HIGHEST_LOSS * max(first, default=np.inf)
+    """End the axis where losses are beyond reason, so that one diverging run hides nobody."""
+    first = np.concatenate([curve.series.median[:1] for curve in numbers.curves])
+    known = first[np.isfinite(first)]
+    limit = HIGHEST_LOSS * float(np.median(known)) if known.size else np.inf
     every = [np.concatenate([c.series.median, c.series.low, c.series.high]) for c in numbers.curves]
     joined = np.concatenate(every)
-    scale = curve_scale([joined[joined <= limit]])
-    return scale, limit if (joined[np.isfinite(joined)] > limit).any() else None
+    shown = joined[joined <= limit]
+    is_cut = shown.size > 0 and bool((joined[np.isfinite(joined)] > limit).any())
+    return curve_scale([shown]), 1.1 * float(shown.max()) if is_cut else None
 
 
 def _panel(numbers: Curves, part: str, column: str, y: Axis) -> Panel:

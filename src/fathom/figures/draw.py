@@ -60,7 +60,7 @@ class _Layout:
         gap = (0.35 if dense else 0.75) if not self.direct else self.right + 0.5
         self.gaps = (gap, (0.55 if dense else 0.75) + inner_ticks)
         self.width = max(_LEFT + _extent(chart.columns, self.panel[0], gap) + self.right, 5.5)
-        self.legend_columns = max(1, int((self.width - 0.3) / (0.6 + 0.075 * longest)))
+        self.legend_columns = max(1, int((self.width - 0.3) / (0.75 + 0.075 * longest)))
         legend_rows = 0 if self.direct else -(-len(self.entries) // self.legend_columns)
         self.note = textwrap.fill(clean(chart.note, 400), int(14.5 * self.width))
         self.note_height = 0.15 + 0.15 * (self.note.count("\n") + 1 if chart.note else 0)
@@ -187,6 +187,7 @@ def _draw_legend(figure: Figure, size: _Layout) -> None:
         fontsize=8.5,
         borderaxespad=0,
         columnspacing=1.2,
+        handlelength=3,
     )
     for text, name in zip(legend.get_texts(), size.entries, strict=True):
         write(text, name)

@@ -13,8 +13,13 @@ function theme() {
   const style = getComputedStyle(document.documentElement);
   const read = (name) => style.getPropertyValue(name).trim();
   const dark = matchMedia("(prefers-color-scheme: dark)").matches;
-  return { text: read("--text"), grid: read("--line"), none: read("--nothing"), back: read("--card"),
-    line: dark ? (colour) => towardsWhite(colour, 0.3) : (colour) => colour };
+  return {
+    text: read("--text"),
+    grid: read("--line"),
+    none: read("--nothing"),
+    back: read("--card"),
+    line: dark ? (colour) => towardsWhite(colour, 0.3) : (colour) => colour,
+  };
 }
 
 /** Mixes a colour with white, for lines that would vanish on a dark page. */
@@ -60,7 +65,8 @@ function toPlotly(chart, { rows, height, legend }) {
     plot_bgcolor: maps.length ? colours.none : colours.back,
     font: { color: colours.text, size: 11, family: "system-ui, sans-serif" },
     showlegend: legend > 0,
-    legend: { orientation: "h", x: 0, xanchor: "left", y: -44 / (height - 90 - legend), yanchor: "top" },
+    legend: { orientation: "h", x: 0, xanchor: "left", yanchor: "top",
+      y: -44 / (height - 90 - legend) },
     barmode: "group",
     hovermode: "closest",
     annotations: [],
@@ -70,9 +76,10 @@ function toPlotly(chart, { rows, height, legend }) {
   chart.panels.forEach((panel, index) => {
     const place = { ...cellOf(index, chart.columns, rows, height), suffix: index ? index + 1 : "" };
     addAxes(layout, chart, index, place, colours);
-    for (const line of panel.lines ?? []) data.push(...lineTraces(line, place.suffix, named, colours));
-    for (const bars of panel.bars ?? []) data.push(barTrace(bars, panel, place.suffix, named));
-    if (panel.heat_map) data.push(heatMapTrace(layout, panel, place.suffix, colours));
+    const { suffix } = place;
+    for (const line of panel.lines ?? []) data.push(...lineTraces(line, suffix, named, colours));
+    for (const bars of panel.bars ?? []) data.push(barTrace(bars, panel, suffix, named));
+    if (panel.heat_map) data.push(heatMapTrace(layout, panel, suffix, colours));
   });
   return { data, layout };
 }
@@ -91,10 +98,12 @@ function cellOf(index, columns, rows, height) {
 function addAxes(layout, chart, index, place, colours) {
   const panel = chart.panels[index];
   const { suffix } = place;
-  const look = { gridcolor: colours.grid, zeroline: false, linecolor: colours.grid, ticks: "outside",
-    tickcolor: colours.grid, ticklen: 3, showgrid: !panel.heat_map };
-  const x = { ...look, domain: place.x, anchor: `y${suffix}`, nticks: 6, title: axisTitle(panel.x) };
-  const y = { ...look, domain: place.y, anchor: `x${suffix}`, nticks: 6 };
+  const { grid } = colours;
+  const look = { gridcolor: grid, linecolor: grid, tickcolor: grid, zeroline: false, nticks: 6,
+    ticks: "outside", ticklen: 3, showgrid: !panel.heat_map };
+  const x = { ...look, domain: place.x, anchor: `y${suffix}`, title: axisTitle(panel.x),
+    ...wholeTicks(panel.heat_map?.x ?? panel.lines?.flatMap((line) => line.x)) };
+  const y = { ...look, domain: place.y, anchor: `x${suffix}`, ...wholeTicks(panel.heat_map?.y) };
   for (const [axis, description] of [[x, panel.x], [y, panel.y]]) {
     if (description.scale === "log") Object.assign(axis, { type: "log", exponentformat: "power" });
   }
@@ -115,6 +124,12 @@ function addAxes(layout, chart, index, place, colours) {
 
 const axisTitle = (axis) => ({ text: plotText(axis.label), standoff: 6, font: { size: 11 } });
 
+/** Between a handful of epochs or layers there is nothing to tick. */
+function wholeTicks(values = []) {
+  if (!values.length || !values.every(Number.isInteger)) return {};
+  return Math.max(...values) - Math.min(...values) <= 6 ? { dtick: 1, tick0: 0 } : {};
+}
+
 function nameCategories(axis, categories, columns) {
   const room = 90 / columns;
   axis.tickvals = categories.map((_, index) => index);
@@ -134,10 +149,12 @@ function cutRange(chart, panel) {
 }
 
 function lineTraces(line, suffix, named, colours) {
-  const axes = { xaxis: `x${suffix}`, yaxis: `y${suffix}`, type: "scatter", legendgroup: line.name };
+  const axes = { type: "scatter", xaxis: `x${suffix}`, yaxis: `y${suffix}`,
+    legendgroup: line.name };
   const trace = { ...axes, x: line.x, y: line.y, mode: line.markers ? "lines+markers" : "lines",
-    line: { color: colours.line(line.colour), dash: DASHES[line.dash], width: 1.8 }, marker: { size: 5 },
-    name: plotText(line.name), showlegend: Boolean(line.name) && !named.has(line.name),
+    line: { color: colours.line(line.colour), dash: DASHES[line.dash], width: 1.8 },
+    marker: { size: 5 }, name: plotText(line.name),
+    showlegend: Boolean(line.name) && !named.has(line.name),
     hovertemplate: `%{x}: %{y:.4g}<extra>${plotText(line.name)}</extra>` };
   named.add(line.name);
   return line.low ? [...bandTraces(line, axes), trace] : [trace];
@@ -155,8 +172,9 @@ function bandTraces(line, axes) {
 }
 
 function barTrace(bars, panel, suffix, named) {
-  const trace = { type: "bar", xaxis: `x${suffix}`, yaxis: `y${suffix}`, y: bars.y,
-    x: bars.y.map((_, index) => index), marker: { color: bars.colours }, name: plotText(bars.name ?? ""),
+  const trace = { type: "bar", xaxis: `x${suffix}`, yaxis: `y${suffix}`,
+    x: bars.y.map((_, index) => index), y: bars.y, marker: { color: bars.colours },
+    name: plotText(bars.name ?? ""),
     legendgroup: bars.name, showlegend: Boolean(bars.name) && !named.has(bars.name),
     text: panel.x.categories.map((name) => plotText(name)), textposition: "none",
     hovertemplate: `%{text}: %{y:.4g}<extra>${plotText(bars.name ?? "")}</extra>` };
@@ -187,9 +205,11 @@ function decadeTicks(map) {
   const first = Math.ceil(Math.log10(map.low) - 1e-9);
   const last = Math.floor(Math.log10(map.high) + 1e-9);
   const step = Math.max(1, Math.ceil((last - first) / 6));
-  const decadesShown = [];
-  for (let decade = first; decade <= last; decade += step) decadesShown.push(decade);
-  if (decadesShown.length < 2) return { tickvals: [Math.log10(map.low), Math.log10(map.high)],
-    ticktext: [short(map.low), short(map.high)] };
-  return { tickvals: decadesShown, ticktext: decadesShown.map((decade) => `10<sup>${decade}</sup>`) };
+  const powers = [];
+  for (let power = first; power <= last; power += step) powers.push(power);
+  if (powers.length > 1) {
+    return { tickvals: powers, ticktext: powers.map((power) => `10<sup>${power}</sup>`) };
+  }
+  const ends = [map.low, map.high];
+  return { tickvals: ends.map(Math.log10), ticktext: ends.map(short) };
 }

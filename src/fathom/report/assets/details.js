@@ -3,7 +3,8 @@
 function updateSelected() {
   const chosen = state.selected.map((id) => runById.get(id));
   byId("clear").hidden = !chosen.length;
-  byId("details-title").textContent = chosen.length > 1 ? `Compared: ${chosen.length} runs` : "Selected run";
+  byId("details-title").textContent =
+    chosen.length > 1 ? `Compared: ${chosen.length} runs` : "Selected run";
   if (!chosen.length) {
     byId("selected").replaceChildren(element("p", { className: "hint" }, "No run is selected."));
     return;
@@ -64,8 +65,9 @@ function updateFigure(figures) {
   const chosen = figures.find(({ name }) => name === state.figure) ?? figures[0];
   if (!chosen || drawnFigure === chosen.name) return;
   drawnFigure = chosen.name;
-  byId("figure-choice").replaceChildren(chooser("figure",
-    figures.map(({ name, chart }) => [name, chart.title]), chosen.name, (figure) => update({ figure })));
+  const options = figures.map(({ name, chart }) => [name, chart.title]);
+  byId("figure-choice").replaceChildren(
+    chooser("figure", options, chosen.name, (figure) => update({ figure })));
   byId("figure-files").replaceChildren(`${chosen.description} ${chosen.chart.note ?? ""} `,
     ...fileLinks(chosen.name));
   const wide = chosen.chart.columns > 4;
@@ -82,11 +84,14 @@ function fileLinks(name) {
 /** Lists the image files of single runs, and the figures that are missing with the reason. */
 function buildLeftOut(figures) {
   const shown = new Set(figures.map(({ name }) => name));
-  const others = Object.keys(study.files).filter((name) => !shown.has(name) && study.files[name].length);
+  const others = Object.keys(study.files)
+    .filter((name) => !shown.has(name) && study.files[name].length);
   const parts = [];
   if (others.length) {
-    parts.push(element("details", {}, element("summary", {}, "Image files of single runs"),
-      ...others.map((name) => element("p", { className: "hint" }, `${name}: `, ...fileLinks(name)))));
+    const links = others.map((name) =>
+      element("p", { className: "hint" }, `${name}: `, ...fileLinks(name)));
+    parts.push(element("details", {},
+      element("summary", {}, "Image files of single runs"), ...links));
   }
   if (study.left_out.length) {
     parts.push(element("details", {}, element("summary", {}, "Figures left out, and why"),

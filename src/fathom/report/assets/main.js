@@ -1,11 +1,12 @@
-// Puts the page together: texts and table at once, charts as soon as the plotting library is unpacked.
+// Puts the page together: texts and table at once, charts when the plotting library is unpacked.
 
 function buildHeader() {
   byId("title").textContent = study.title;
   const counts = new Map();
   for (const run of runs) counts.set(run.outcome, (counts.get(run.outcome) ?? 0) + 1);
   const outcomes = [...counts].map(([outcome, count]) => `${count} ${outcome.replace("_", " ")}`);
-  byId("summary").textContent = `${runs.length} run${runs.length === 1 ? "" : "s"}: ${outcomes.join(", ")}`;
+  const total = `${runs.length} run${runs.length === 1 ? "" : "s"}`;
+  byId("summary").textContent = `${total}: ${outcomes.join(", ")}`;
   const fixed = study.settings.filter(({ values }) => values.length === 1)
     .map(({ name, values }) => [name, values[0].label]);
   const swept = varying.map(({ name, values }) => [`${name} (${values.length})`,
@@ -28,7 +29,7 @@ async function loadLibrary() {
 
 async function buildCharts() {
   if (typeof DecompressionStream === "undefined") {
-    notice("The charts need a newer browser (any from 2023 on); the table and the image files do not.");
+    notice("The charts need a newer browser, any from 2023 on; the table and the images do not.");
     return;
   }
   const [measurements, figures] = await Promise.all([

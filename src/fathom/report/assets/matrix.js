@@ -1,7 +1,12 @@
 // Who trains: one small cell for each combination of three settings.
 
-const CIVIDIS = ["#00224e", "#123570", "#3b496c", "#575d6d", "#707173", "#8a8678", "#a59c74", "#c3b369", "#e1cc55", "#fee838"];
-const PURPLE_ORANGE = ["#b35806", "#e08214", "#fdb863", "#f7f7f7", "#b2abd2", "#8073ac", "#542788"];
+const CIVIDIS = [
+  "#00224e", "#123570", "#3b496c", "#575d6d", "#707173",
+  "#8a8678", "#a59c74", "#c3b369", "#e1cc55", "#fee838",
+];
+const PURPLE_ORANGE = [
+  "#b35806", "#e08214", "#fdb863", "#f7f7f7", "#b2abd2", "#8073ac", "#542788",
+];
 const MAX_SPAN = 6; // decades at the ends of the colour scale
 
 const MEASURES = [
@@ -16,7 +21,7 @@ const MEASURES = [
       full: (value) => `${decades(value)} decades` })),
 ].filter(({ key }) => runs.some((run) => !Number.isNaN(run[key])));
 
-/** Returns the colour at `place` in [0, 1] of a list of colours, and a text colour that is legible on it. */
+/** Returns the colour at `place` in [0, 1] of a list, and a text colour that is legible on it. */
 function shade(colours, place) {
   const at = place * (colours.length - 1);
   const index = Math.min(colours.length - 2, Math.floor(at));
@@ -38,6 +43,7 @@ function median(values) {
 const valuesOf = (name) => study.settings.find((setting) => setting.name === name)?.values
   .map(({ label }) => label) ?? [""];
 
+const AXES = ["rows", "columns", "cells"];
 const MATRIX_SETTINGS = varying.filter(({ name }) => name !== "seed");
 
 function matrixDefaults() {
@@ -51,7 +57,7 @@ function buildMatrixChoice() {
   byId("matrix-choice").replaceChildren(
     chooser("colour", MEASURES.map(({ key, title }) => [key, title]), state.measure,
       (measure) => update({ measure })),
-    ...["rows", "columns", "cells"].map((key) =>
+    ...AXES.map((key) =>
       chooser(key, options, state[key], (value) => update({ [key]: value }))),
   );
 }
@@ -60,7 +66,7 @@ function buildMatrixChoice() {
 function groupRuns() {
   const groups = new Map();
   for (const run of runs) {
-    const key = JSON.stringify(["rows", "columns", "cells"].map((axis) => run.settings[state[axis]] ?? ""));
+    const key = JSON.stringify(AXES.map((axis) => run.settings[state[axis]] ?? ""));
     groups.set(key, [...(groups.get(key) ?? []), run]);
   }
   return groups;
@@ -71,14 +77,15 @@ function updateMatrix() {
   const measure = MEASURES.find(({ key }) => key === state.measure) ?? MEASURES[0];
   if (!measure) return;
   const groups = groupRuns();
-  const [rows, columns, cells] = ["rows", "columns", "cells"].map((axis) => valuesOf(state[axis]));
+  const [rows, columns, cells] = AXES.map((axis) => valuesOf(state[axis]));
   const held = document.activeElement?.dataset?.key;
   const body = rows.map((row) => element("tr", {}, element("th", { scope: "row" }, row),
     ...columns.map((column) => element("td", {}, element("div", { className: "strip" },
       ...cells.map((cell) => matrixCell(measure, groups, [row, column, cell])))))));
+  const names = () => cells.map((cell) => element("span", {}, cell));
+  const scale = () => element("div", { className: "strip small" }, ...names());
   const head = element("tr", {}, element("th", {}),
-    ...columns.map((column) => element("th", { scope: "col" }, column,
-      state.cells ? element("div", { className: "strip small" }, ...cells.map((cell) => element("span", {}, cell))) : "")));
+    ...columns.map((column) => element("th", { scope: "col" }, column, scale())));
   byId("matrix").replaceChildren(element("table", { className: "matrix" },
     element("thead", {}, head), element("tbody", {}, ...body)));
   const buttons = [...byId("matrix").querySelectorAll("button")];
@@ -94,11 +101,12 @@ function matrixCell(measure, groups, key) {
   const value = median(found.map((run) => run[measure.key]));
   const diverged = found.filter((run) => run.outcome === "diverged").length;
   const lines = [key.filter(Boolean).join(", "), `${measure.title}: ${measure.full(value)}`,
-    found.length > 1 ? `median of ${found.length} runs, ${diverged} diverged` : outcomeText(found[0])];
-  const cell = element("button", { type: "button", className: "cell", tabIndex: -1, title: lines.join("\n"),
-    "aria-label": lines.join("; "), "data-key": JSON.stringify(key),
-    onclick: (event) => chooseCell(event, found.map((run) => run.id)) },
-  diverged ? "✕" : Number.isNaN(value) ? "–" : measure.text(value));
+    found.length > 1
+      ? `median of ${found.length} runs, ${diverged} diverged` : outcomeText(found[0])];
+  const text = diverged ? "✕" : Number.isNaN(value) ? "–" : measure.text(value);
+  const cell = element("button", { type: "button", className: "cell", tabIndex: -1,
+    title: lines.join("\n"), "aria-label": lines.join("; "), "data-key": JSON.stringify(key),
+    onclick: (event) => chooseCell(event, found.map((run) => run.id)) }, text);
   if (!Number.isNaN(value)) Object.assign(cell.style, shade(measure.colours, measure.place(value)));
   cell.classList.toggle("dimmed", !found.some(passes));
   cell.classList.toggle("chosen", found.some((run) => state.selected.includes(run.id)));
@@ -111,11 +119,14 @@ function chooseCell(event, ids) {
 }
 
 function updateLegend(measure) {
-  byId("matrix-legend").replaceChildren(element("span", {}, measure.ends[0]),
-    element("span", { className: "ramp", style: { background: `linear-gradient(90deg, ${measure.colours.join(",")})` } }),
+  const background = `linear-gradient(90deg, ${measure.colours.join(",")})`;
+  const unit = measure.colours === CIVIDIS ? "per cent" : "decades";
+  byId("matrix-legend").replaceChildren(
+    element("span", {}, measure.ends[0]),
+    element("span", { className: "ramp", style: { background } }),
     element("span", {}, measure.ends[1]),
-    element("span", { className: "hint" }, "✕ diverged. Numbers are ",
-      measure.colours === CIVIDIS ? "per cent." : "decades.", " Click to see a run, with Ctrl or Shift to compare."));
+    element("span", { className: "hint" },
+      `✕ diverged. Numbers are ${unit}. Click to see a run, with Ctrl or Shift to compare.`));
 }
 
 /** Arrow keys walk through the cells, row by row. */

@@ -46,13 +46,14 @@ function curves(chosen, measurements) {
     panels: [panel("loss", "nats"), panel("accuracy", "share")] };
 }
 
-/** Ends the axis at three times the highest first loss, so that a diverging run hides nobody. */
+/** Cuts off what is above ten times the middle first loss, so that a diverging run hides nobody. */
 function lossRange(lines) {
   const values = lines.flatMap((line) => line.y).filter(finite);
-  const high = 3 * Math.max(...lines.map((line) => line.y[0]).filter(finite));
-  const shown = values.filter((value) => value <= high);
+  const limit = 10 * median(lines.map((line) => line.y[0]).filter(finite));
+  const shown = values.filter((value) => value <= limit);
+  if (!shown.length) return {};
   const scale = curveScale([{ y: shown }]);
-  return shown.length < values.length ? { scale, high } : { scale };
+  return shown.length < values.length ? { scale, high: 1.1 * Math.max(...shown) } : { scale };
 }
 
 /** Chooses logarithmic spacing for positive values that span a factor of 30 or more. */
@@ -92,12 +93,14 @@ function singleProfiles(run, measurements) {
 }
 
 function activationsOverEpochs(run, measurements) {
-  const panels = [["act_mean", "mean activation"], ["act_std", "std of activation"]].map(([name, label]) => {
+  const quantities = [["act_mean", "mean activation"], ["act_std", "std of activation"]];
+  const panels = quantities.map(([name, label]) => {
     const { epochs, layers, rows } = measurements.matrix(run, name);
     const hidden = layers.map((_, index) => index).filter((index) => rows[index].some(finite));
     const shown = spread(hidden.length, 6).map((place) => hidden[place]);
-    const lines = shown.map((row, index) => ({ name: `layer ${layers[row]}`, x: epochs, y: rows[row],
-      colour: ordered(index, shown.length), dash: "solid", markers: epochs.length === 1 }));
+    const lines = shown.map((row, index) => ({ name: `layer ${layers[row]}`,
+      x: epochs, y: rows[row], colour: ordered(index, shown.length), dash: "solid",
+      markers: epochs.length === 1 }));
     const scale = name === "act_std" ? curveScale(lines) : "linear";
     return { title: label, x: { label: "epoch" }, y: { label, scale }, lines };
   });

@@ -13,7 +13,7 @@ const state = {
 
 const listeners = [];
 
-/** Calls `listener` now and after every change. */
+/** Calls `listener` after every change. */
 function onChange(listener) {
   listeners.push(listener);
 }

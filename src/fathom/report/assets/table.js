@@ -5,14 +5,16 @@ const COLUMNS = [
   ...varying.map(({ name, numeric }) => ({ key: `settings.${name}`, title: name, numeric,
     text: (run) => run.settings[name],
     sort: (run) => (numeric ? Number(run.settings[name]) : run.settings[name]) })),
-  { key: "outcome", title: "outcome", text: (run) => `${OUTCOME_SIGNS.get(run.outcome) ?? ""} ${outcomeText(run)}`,
+  { key: "outcome", title: "outcome",
+    text: (run) => `${OUTCOME_SIGNS.get(run.outcome) ?? ""} ${outcomeText(run)}`,
     sort: (run) => run.outcome, hint: (run) => run.reason },
-  ...["train", "validation", "test"].map((part) => ({ key: `${part}_accuracy`, title: `${part} acc.`,
+  ...PARTS.map((part) => ({ key: `${part}_accuracy`, title: `${part} acc.`,
     numeric: true, share: true, text: (run) => percent(run[`${part}_accuracy`]),
     help: `Accuracy on the ${part} data at the last epoch` })),
-  { key: "span_start", title: "gradient span start", numeric: true, text: (run) => decades(run.span_start),
-    help: "log10 of rms dL/dh in the first hidden layer over the last, before training, in decades; "
-      + "0 is ideal, ▼ vanishes, ▲ explodes" },
+  { key: "span_start", title: "gradient span start", numeric: true,
+    text: (run) => decades(run.span_start),
+    help: "log10 of rms dL/dh in the first hidden layer over the last, before training, "
+      + "in decades; 0 is ideal, ▼ vanishes, ▲ explodes" },
   { key: "span_end", title: "span end", numeric: true, text: (run) => decades(run.span_end),
     help: "The same at the last epoch, in decades" },
   { key: "elapsed_s", title: "time", numeric: true, text: (run) => seconds(run.elapsed_s) },
@@ -26,14 +28,15 @@ const sortValue = (column, run) => (column.sort ?? ((r) => r[column.key]))(run);
 function compareBy(column, descending) {
   return (a, b) => {
     const [x, y] = [sortValue(column, a), sortValue(column, b)];
-    
+    if (Number.isNaN(x) || Number.isNaN(y)) return Number.isNaN(x) - Number.isNaN(y);
     const order = typeof x === "string" ? x.localeCompare(y, "en", { numeric: true }) : x - y || 0;
     return descending ? -order : order;
   };
 }
 
 function buildTable() {
-  const head = element("tr", {}, element("th", { scope: "col" }, element("span", { className: "hidden" }, "compare")),
+  const compare = element("span", { className: "hidden" }, "compare");
+  const head = element("tr", {}, element("th", { scope: "col" }, compare),
     ...COLUMNS.map((column) => headerCell(column)));
   const body = element("tbody", {}, ...runs.map((run) => {
     const row = buildRow(run);
@@ -49,17 +52,20 @@ function buildTable() {
 function headerCell(column) {
   const button = element("button", { type: "button", title: column.help ?? "",
     onclick: () => sortBy(column) }, column.title);
-  return element("th", { scope: "col", className: column.numeric ? "number" : "", "data-key": column.key }, button);
+  const className = column.numeric ? "number" : "";
+  return element("th", { scope: "col", className, "data-key": column.key }, button);
 }
 
 /** Sorts by a column; numbers start with the largest, a second click turns the order. */
 function sortBy(column) {
   const again = state.sort.key === column.key;
-  update({ sort: { key: column.key, descending: again ? !state.sort.descending : Boolean(column.share) } });
+  const descending = again ? !state.sort.descending : Boolean(column.share);
+  update({ sort: { key: column.key, descending } });
 }
 
 function buildRow(run) {
-  const box = element("input", { type: "checkbox", tabIndex: -1, "aria-label": `compare ${run.name}` });
+  const label = `compare ${run.name}`;
+  const box = element("input", { type: "checkbox", tabIndex: -1, "aria-label": label });
   const cells = COLUMNS.map((column) => {
     const cell = element("td", { className: column.numeric ? "number" : "" }, column.text(run));
     if (column.hint) cell.title = column.hint(run);
@@ -75,7 +81,8 @@ function buildRow(run) {
 
 function rowClick(event) {
   const id = event.target.closest("tr").dataset.run;
-  if (event.target.matches("input") || event.ctrlKey || event.metaKey || event.shiftKey) toggleSelected(id);
+  const add = event.ctrlKey || event.metaKey || event.shiftKey;
+  if (add || event.target.matches("input")) toggleSelected(id);
   else select([id]);
 }
 
@@ -105,10 +112,12 @@ function updateTable() {
     shown += row.hidden ? 0 : 1;
   }
   keepTabStop(body);
-  byId("count").textContent = shown === runs.length ? `${shown} runs` : `${shown} of ${runs.length} runs`;
+  const all = shown === runs.length;
+  byId("count").textContent = all ? `${shown} runs` : `${shown} of ${runs.length} runs`;
   for (const cell of byId("table").querySelectorAll("th[data-key]")) {
     const sortedBy = cell.dataset.key === state.sort.key;
-    cell.setAttribute("aria-sort", !sortedBy ? "none" : state.sort.descending ? "descending" : "ascending");
+    const order = state.sort.descending ? "descending" : "ascending";
+    cell.setAttribute("aria-sort", sortedBy ? order : "none");
   }
 }
 
@@ -120,21 +129,21 @@ function keepTabStop(body) {
 }
 
 function buildFilters() {
-  const search = element("input", { type: "search", id: "search", placeholder: "name, setting, reason …",
-    oninput: () => update({ text: search.value }) });
+  const search = element("input", { type: "search", id: "search",
+    placeholder: "name, setting, reason …", oninput: () => update({ text: search.value }) });
   const groups = varying.filter(({ name }) => name !== "seed" || varying.length === 1)
     .map(({ name, values }) => chipGroup(name, values));
   const outcomes = [...new Set(runs.map((run) => run.outcome))];
   if (outcomes.length > 1) groups.push(chipGroup("outcome", outcomes.map((label) => ({ label }))));
   const reset = element("button", { type: "button", id: "reset",
     onclick: () => update({ filters: new Map(), text: "" }) }, "Show all");
-  byId("filters").append(element("label", { className: "search" }, "Search ", search), ...groups, reset);
+  byId("filters").append(element("label", {}, "Search ", search), ...groups, reset);
 }
 
 function chipGroup(name, values) {
   const chips = values.map(({ label, colour }) => {
-    const chip = element("button", { type: "button", className: "chip", "data-filter": name, "data-value": label,
-      onclick: () => toggleFilter(name, label) }, label);
+    const chip = element("button", { type: "button", className: "chip", "data-filter": name,
+      "data-value": label, onclick: () => toggleFilter(name, label) }, label);
     if (colour) chip.style.setProperty("--colour", colour);
     return chip;
   });
