@@ -44,6 +44,7 @@ class TestStudy:
         planned = sorted(run.id for cohort in plan.cohorts for run in cohort.runs)
         assert planned == sorted(run.id for run in study.runs())
         assert plan.num_runs == study.num_runs == 4
+        assert str(plan).startswith("4 runs in 2 cohorts on 1 workers: about ")
 
     def test_files_and_keywords_mean_the_same(self, tmp_path: Path) -> None:
         (tmp_path / "study.yaml").write_text(json.dumps(SMALL))

@@ -88,6 +88,12 @@ class Plan:
             loads[loads.index(min(loads))] += cohort.estimated_s
         return max(loads)
 
+    def __str__(self) -> str:
+        return (
+            f"{self.num_runs} runs in {len(self.cohorts)} cohorts on {self.workers} workers: "
+            f"about {self.estimated_s:,.0f} s, {self.memory_mb:,.0f} MiB"
+        )
+
 
 def cohort_key(run: Run) -> Hashable:
     """Return what runs must have in common to share a cohort."""
