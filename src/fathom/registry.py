@@ -200,12 +200,13 @@ class Registry(Generic[T]):
         return inspect.signature(self.factory(name), eval_str=True).parameters
 
     def describe(self, name: str) -> str:
-        """Return the first line of a component's description.
+        """Return the first line of a component's description; a user's own may have none.
 
         Raises:
             ComponentError: If nothing has this name.
         """
-        return (inspect.getdoc(self.factory(name)) or "").partition("\n")[0]
+        text = inspect.getdoc(self.factory(name)) or f"A user's own {self.kind}."
+        return text.partition("\n")[0]
 
     def build(self, choice: Choice) -> T:
         """Make the component that a choice names.
