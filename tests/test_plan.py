@@ -8,6 +8,7 @@ import pytest
 from fathom import plan
 from fathom.data.config import DataConfig
 from fathom.data.datasets import Sizes
+from fathom.errors import FathomError
 from fathom.plan import LARGEST_COHORT, cohort_id, make_plan, product_rate
 from fathom.spec.grid import Run
 
@@ -92,7 +93,7 @@ def test_operations_and_time_by_hand(make_run: Callable[..., Run]) -> None:
     training = 1000 * (6 * products - 2 * 64 * 12)
     measuring = 500 * 2 * products + 64 * 6 * products
     assert cohort.flops == 2 * (training + measuring)
-    layer_steps = 3 * (1000 / 32 + 500 / 256 / 3)  # evaluation is a third of a step
+    layer_steps = 3 * (32 + 500 / 256 / 3)  # evaluation is a third of a step
     overhead = layer_steps * plan.LAYER_STEP_S + 3 * plan.LAYER_PROBE_S
     epoch_s = cohort.flops / (plan.EXPECTED_SHARE * RATE) + overhead
     assert cohort.estimated_s == pytest.approx(4 * epoch_s)
@@ -108,3 +109,13 @@ def test_two_workers_share_the_time(make_run: Callable[..., Run]) -> None:
 
 def test_the_speed_of_a_product_is_measured() -> None:
     assert 1e8 < product_rate() < 1e13
+
+
+def test_a_batch_size_that_leaves_no_batch_is_found_before_training(
+    make_run: Callable[..., Run],
+) -> None:
+    runs = [make_run(), make_run(batch_size=5000, drop_last=True)]
+    with pytest.raises(
+        FathomError, match=r"train\.batch_size: 5000 is more than the 1000 training"
+    ):
+        make_plan(runs, sizes, rate=RATE)

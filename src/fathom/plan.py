@@ -17,6 +17,7 @@ import torch
 from fathom.data.config import DataConfig
 from fathom.data.datasets import Sizes
 from fathom.engine.base import EVALUATION_BATCH
+from fathom.engine.steps import steps_per_epoch
 from fathom.models.mlp import layer_sizes, num_parameters
 from fathom.optimizers import OPTIMIZERS
 from fathom.spec.grid import Run, cohort_id
@@ -208,7 +209,8 @@ def _epoch_flops(run: Run, sizes: Sizes) -> float:
 
 def _epoch_overhead_s(run: Run, sizes: Sizes) -> float:
     """Return the time of an epoch that does not depend on the width or the number of runs."""
-    steps = sizes.num_train / run.train.batch_size
+    train = run.train
+    steps = steps_per_epoch(sizes.num_train, train.batch_size, drop_last=train.drop_last)
     passes = (sizes.num_validation + sizes.num_test) / EVALUATION_BATCH
     num_layers = run.model.depth + 1
     return num_layers * (LAYER_STEP_S * (steps + passes / 3) + LAYER_PROBE_S)

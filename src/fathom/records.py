@@ -143,7 +143,12 @@ RUN_COLUMNS: Final = (
         kind="int",
         meaning="First step with a non-finite loss; -1.",
     ),
-    Column(name="best_epoch", unit="epochs", kind="int", meaning="Epoch of the best weights."),
+    Column(
+        name="best_epoch",
+        unit="epochs",
+        kind="int",
+        meaning="Epoch of the best weights; 0 if none was.",
+    ),
     Column(name="num_parameters", unit="1", kind="int", meaning="Weights and biases."),
     Column(name="elapsed_s", unit="s", meaning="Sum of epoch_time_s.", volatile=True),
 )

@@ -79,7 +79,7 @@ def test_saturation_is_measured_against_the_largest_slope() -> None:
     for name, edge in (("tanh", 2.1847), ("sigmoid", 4.3565)):
         pre = torch.tensor([[[edge - 1e-2, edge + 1e-2, 0.0, -9.0]]], dtype=torch.float64)
         assert measure_layer(view_of(pre, name))["saturated_share"].item() == 0.5, name
-    for name in ("square", "relu", "gelu", "spline_sigmoid"):
+    for name in ("square", "relu", "gelu", "spline_sigmoid", "sin", "sgn"):
         unbounded = measure_layer(view_of(torch.randn(1, 4, 4), name))
         assert math.isnan(unbounded["saturated_share"].item()), name
 

@@ -185,3 +185,20 @@ def test_weights_rebuild_the_network_that_was_measured(
     logits = net(data.scale(data.test.inputs, torch.float32))
     accuracy = (logits.argmax(1) == data.test.targets).double().mean().item()
     assert accuracy == pytest.approx(rows(result, run, "test_accuracy")[-1], abs=1e-9)
+
+
+def test_a_diverged_run_has_no_accuracy_and_is_never_the_best(
+    make_run: Callable[..., Run], data: PreparedData
+) -> None:
+    """NaN logits answer class 0 for ever; among samples of class 0 that looks like skill."""
+    targets = torch.zeros_like(data.validation.targets)
+    lopsided = replace(data, validation=replace(data.validation, targets=targets))
+    run = make_run(activation="square", hidden=(16, 16, 16), lr=100.0, epochs=5)
+    sibling = make_run(hidden=(16, 16, 16), epochs=5, lr=1e-3)
+    result = train_cohort([run, sibling], lopsided)
+    end = int(result.runs["epochs_run"][0])
+    assert result.runs["outcome"][0] == "diverged"
+    assert np.isnan(rows(result, run, "validation_accuracy")[end])
+    assert np.isnan(rows(result, run, "test_accuracy")[end])
+    assert int(result.runs["best_epoch"][0]) < end
+    assert not any(name.startswith(f"{run.id}/best/") for name in result.weights) or end > 1

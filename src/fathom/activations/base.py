@@ -58,11 +58,12 @@ class Activation:
     def saturation_slope(self) -> float:
         """|phi'| against which saturation is measured; `inf` where saturation is not defined.
 
-        An activation saturates when it levels off on both sides. Where phi grows without bound a
-        small slope is its off state (relu) and no fault.
+        An activation saturates when it rises somewhere and levels off on both sides. Where only
+        one side is flat (relu), a small slope is its off state and no fault.
         """
-        far = self.value(torch.tensor([-1e30, 1e30], dtype=torch.float64))
-        return self.max_slope if bool((far.abs() < 1e15).all()) else math.inf
+        far = self.slope(torch.tensor([-1e30, 1e30], dtype=torch.float64))
+        levels_off = bool((far.abs() < 1e-9).all())
+        return self.max_slope if levels_off and self.max_slope > 0 else math.inf
 
     def forward_into(self, h: Tensor, out: Tensor) -> None:
         """Write phi(h) into `out`, both `[R, B, O]`; a run's bits do not depend on its siblings."""
@@ -71,6 +72,11 @@ class Activation:
                 self.fast.forward(h_run, out_run)
             else:
                 out_run.copy_(self.value(h_run))
+
+    def slope_into(self, h: Tensor, out: Tensor) -> None:
+        """Write phi'(h) into `out`, both `[R, B, O]`."""
+        for h_run, out_run in zip(_apart(h), _apart(out), strict=True):
+            out_run.copy_(self.slope(h_run))
 
     def backward_into(self, grad: Tensor, h: Tensor, act: Tensor) -> None:
         """Multiply `grad` in place by phi'(h), where `act` is phi(h), all `[R, B, O]`."""

@@ -23,7 +23,7 @@ class DataConfig:
             001 do; `train_test` has no validation part at all.
         validation_share: Share of the training part that `holdout` sets aside, in (0, 1).
         test_share: Share set aside for testing where a data set has no official test part.
-        limit: Largest number of training samples; None for all.
+        limit: Largest number of samples of each part (train, validation, test); None for all.
         seed: Keys the split and the order of batches.
     """
 

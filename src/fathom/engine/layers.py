@@ -152,4 +152,7 @@ class Pointwise:
 
     def slope(self) -> Tensor:
         """Return phi'(h) of the last forward, `[R, B, O]`."""
-        return torch.cat([s.activation.slope(self.pre[s.runs]) for s in self.segments])
+        slopes = torch.empty_like(self.pre)
+        for segment in self.segments:
+            segment.activation.slope_into(self.pre[segment.runs], slopes[segment.runs])
+        return slopes

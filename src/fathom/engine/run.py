@@ -114,14 +114,14 @@ class CohortTraining:
         progress = self.progress
         progress.epoch += 1
         sums = self.engine.train_epoch(progress.epoch)
-        fresh = self.running & (sums.first_bad_step > 0)
-        progress.diverged_step[fresh] = sums.first_bad_step[fresh].long()
         self._write_row(Scores(sums.loss, sums.accuracy), sums.lr, started)
+        self._note_divergence(sums.first_bad_step)
         self._select()
         self._retire()
 
     def _write_row(self, train: Scores, lr: Tensor, started: float) -> None:
-        test = self.engine.evaluate(self.data.test)
+        train = _without_chance_hits(train)
+        test = _without_chance_hits(self.engine.evaluate(self.data.test))
         validation = self._validation(test)
         columns = {
             "lr": lr,
@@ -145,7 +145,7 @@ class CohortTraining:
             return Scores(*(torch.full_like(column, float("nan")) for column in test))
         if self.data.validation is self.data.test:  # the protocol of studies 000 and 001
             return test
-        return self.engine.evaluate(self.data.validation)
+        return _without_chance_hits(self.engine.evaluate(self.data.validation))
 
     def _measure(self) -> None:
         progress, running = self.progress, self.running
@@ -169,19 +169,26 @@ class CohortTraining:
             return
         score = progress.epochs[progress.epoch, :, EPOCH_VALUES.index(monitor)]
         score = -score if monitor.endswith("loss") else score
-        better = self.running & (score > progress.best_score)
+        healthy = self.running & (progress.diverged_step < 0)
+        better = healthy & (score > progress.best_score)
         progress.best_score = torch.where(better, score, progress.best_score)
         progress.best_epoch[better] = progress.epoch
         if self.runs[0].record.weights == "best_and_last":
             progress.best = _replace(progress.best, self.engine.weights, better)
 
+    def _note_divergence(self, first_bad_step: Tensor) -> None:
+        """Write down the step at which runs diverged in this epoch."""
+        progress = self.progress
+        fresh = self.running & (first_bad_step > 0)
+        progress.diverged_step[fresh] = first_bad_step[fresh].long()
+        finite = torch.isfinite(progress.epochs[progress.epoch][:, self._loss_columns()]).all(1)
+        # The update after the last batch can be the fatal one: the evaluation then tells.
+        silent = self.running & ~finite & ~fresh
+        progress.diverged_step[silent] = self.engine.step
+
     def _retire(self) -> None:
         """End the runs that diverged, ran out of patience or reached the last epoch."""
         progress, train = self.progress, self.runs[0].train
-        finite = torch.isfinite(progress.epochs[progress.epoch][:, self._loss_columns()]).all(1)
-        # The update after the last batch can be the fatal one: the evaluation then tells.
-        silent = self.running & ~finite & (progress.diverged_step < 0)
-        progress.diverged_step[silent] = self.engine.step
         over = progress.diverged_step >= 0
         if train.patience is not None:
             over |= progress.epoch - progress.best_epoch >= train.patience
@@ -194,6 +201,12 @@ class CohortTraining:
         names = ["train_loss", "test_loss"]
         names += [] if self.data.validation is None else ["validation_loss"]
         return [EPOCH_VALUES.index(name) for name in names]
+
+
+def _without_chance_hits(scores: Scores) -> Scores:
+    """Leave out the accuracy where the loss is not finite: NaN logits always answer class 0."""
+    hits = torch.where(torch.isfinite(scores.loss), scores.accuracy, float("nan"))
+    return Scores(scores.loss, hits)
 
 
 def _replace(

@@ -1,7 +1,9 @@
 """The single engine: one ordinary module after another, torch's autograd, torch's optimizers.
 
 This is the readable truth that the stacked engine is measured against: whoever wants to know what a
-number means reads it here. It takes any module; it is not meant to be fast.
+number means reads it here. It takes any module; it is not meant to be fast. An activation's own
+derivative is its record's slope here too, since a user may have written one that differs from
+autograd on purpose; that every built-in slope equals autograd is the activations' own test.
 
 Shapes: R runs (trained one by one), B batch, I in, O out, L layers.
 """

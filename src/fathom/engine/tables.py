@@ -30,7 +30,8 @@ class CohortResult:
         layers: Columns of `records.LAYER_COLUMNS`.
         histograms: Columns of `records.HISTOGRAM_COLUMNS`; empty unless asked for.
         weights: `<run_id>/<best|last>/layers.<l>.<weight|bias>` in `nn.Linear`'s layout. `best` is
-            left out where the last epoch was the best.
+            left out where the last epoch was the best, or none was. The last weights of a run
+            that diverged are those that it diverged to.
     """
 
     runs: Columns
@@ -143,7 +144,8 @@ def _member_weights(runs: Sequence[Run], progress: Progress) -> dict[str, Tensor
     found = {}
     for index, run in enumerate(runs):
         kinds = {"last": progress.last}
-        if progress.best_epoch[index] != progress.last_epoch[index]:
+        # Epoch 0 means that no epoch was ever the best: the run diverged in its first one.
+        if 0 < progress.best_epoch[index] < progress.last_epoch[index] and progress.best:
             kinds["best"] = progress.best
         for kind, weights in kinds.items():
             for name, tensor in weights.items():

@@ -57,7 +57,7 @@ class DataSettings(Part):
     test_share: Annotated[float, SHARE] = 0.2
     """Share set aside for testing where a data set has no official test part."""
     limit: Annotated[tuple[int | None, ...], Axis(COUNT_OR_NONE)] = (None,)
-    """Largest number of training samples; null for all."""
+    """Largest number of samples of each part (train, validation, test); null for all."""
     seed: Annotated[tuple[int, ...], Axis(SEED)] = ()
     """Keys the split and the order of batches; the study's seed when left out."""
 
