@@ -198,14 +198,11 @@ class TestResults:
         with pytest.raises(FathomError, match="no run is finished yet"):
             opened.report()
 
-    def test_csv_cells_are_no_formulas(self, results: fathom.Results, tmp_path: Path) -> None:
-        from fathom.api.export import write_csv
-
-        runs = results.runs.with_columns(reason=pl.lit("=HYPERLINK(1)"))
-        write_csv(runs, results.frames, tmp_path)
-        table = pl.read_csv(tmp_path / "runs.csv")
-        assert set(table["reason"]) == {"'=HYPERLINK(1)"}
-        assert set(table["run_id"]) == set(runs["run_id"])
+    def test_export(self, results: fathom.Results, tmp_path: Path) -> None:
+        assert results.export_csv(tmp_path) == tmp_path
+        assert pl.read_csv(tmp_path / "runs.csv").columns == results.runs.columns
+        folders = {path.name for path in (tmp_path / "logs").iterdir()}
+        assert folders == set(results.runs["name"])
 
 
 class TestPackage:

@@ -15,8 +15,11 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from fathom.api import Results
+from fathom.api.job import Job
 from fathom.cli import main
 from fathom.cli.catalogue import KINDS
+from fathom.errors import StoreError
 
 COMMAND = [sys.executable, "-c", "from fathom.cli import main; main()"]
 STUDY = """\
@@ -122,6 +125,47 @@ class TestRun:
         assert "Did you mean 'relu'?" in outcome.err
         assert not (here / "results").exists()
 
+    @pytest.mark.parametrize(
+        ("other", "change", "told"),
+        [
+            ("t.yaml", ("name: digits,", "name: arrays, path: gone.npz,"), "gone.npz"),
+            ("t.yaml", ("name: digits,", "name: arrays, path: bad.npz,"), "bad.npz"),
+            ("t.yaml", ("{probe", "{weights: none, probe"), "record.weights"),
+            ("t.yaml", ("model:", "seeds: 60000\nmodel:"), "--yes-run 120000"),
+            ("deeper/s.yaml", ("", ""), "s.yaml and deeper/s.yaml: the results of both would go"),
+        ],
+    )
+    def test_nothing_is_trained_before_all_studies_are_good(
+        self, fathom: Fathom, here: Path, other: str, change: tuple[str, str], told: str
+    ) -> None:
+        """Mistakes that no file shows alone: of its data, its size, and its results folder."""
+        (here / "bad.npz").write_text("no arrays")
+        (here / "deeper").mkdir()
+        if told == "record.weights":  # the folder holds another study of this name
+            (here / "t.yaml").write_text(STUDY)
+            fathom("run", "t.yaml", "--no-report", "--workers", "1")
+        (here / other).write_text(STUDY.replace(*change))
+        outcome = fathom("run", "s.yaml", other, "--workers", "1")
+        assert outcome.code == 2
+        assert told in outcome.err
+        assert not (here / "results" / "s" / "training.log").exists()
+
+    def test_what_was_finished_is_told_when_a_later_study_fails(
+        self, fathom: Fathom, here: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (here / "t.yaml").write_text(STUDY)
+        train = Job.train
+
+        def fail_second(job: Job, progress: bool) -> Results:
+            if job.study.name == "t":
+                raise StoreError("no space left")
+            return train(job, progress)
+
+        monkeypatch.setattr(Job, "train", fail_second)
+        outcome = fathom("run", "s.yaml", "t.yaml", "--json", "--no-report", "--workers", "1")
+        assert (outcome.code, outcome.err) == (2, "no space left\n")
+        assert [s["study"] for s in json.loads(outcome.out)["studies"]] == ["s"]
+
     def test_settings_from_the_command_line(self, fathom: Fathom) -> None:
         sets = ["--set", "train.lr=[1e-2,1e-1]", "--set", "activation=relu"]
         outcome = fathom("run", "s.yaml", *sets, "--json", "--no-report", "--workers", "1")
@@ -152,6 +196,14 @@ class TestRun:
         assert summary["folder"] == "results/s"
         assert "good was called" in outcome.err
 
+    @pytest.mark.parametrize("workers", ["1", "2"])
+    def test_an_own_initializer(self, fathom: Fathom, here: Path, workers: str) -> None:
+        (here / "own_inits.py").write_text("def ones(tensor, generator):\n    tensor.fill_(1)\n")
+        own = ["--set", "init=[he_normal, 'own_inits:ones']", "--allow", "own_inits"]
+        args = ["--json", "--no-report", "--workers", workers, "--set", "model.width=[4, 8]"]
+        outcome = fathom("run", "s.yaml", *own, *args)
+        assert (outcome.code, json.loads(outcome.out)["outcomes"]) == (0, {"completed": 8})
+
     def test_a_run_that_cannot_be_computed_is_status_1(self, fathom: Fathom, here: Path) -> None:
         (here / "bad_activations.py").write_text(OWN)
         own = ["--set", "activation=[relu, 'bad_activations:bad']", "--allow", "bad_activations"]
@@ -159,8 +211,10 @@ class TestRun:
         summary = json.loads(outcome.out)
         assert (outcome.code, summary["runs"]) == (1, 1)
         assert summary["missing"][0].startswith("bad_activations_bad")
+        assert "out of spoons" in outcome.err, "quiet about progress, not about trouble"
         outcome = fathom("run", "s.yaml", *own, "--no-report", "--workers", "1")
         assert "raised ValueError: out of spoons" in outcome.err
+        assert "why there is no result: results/s/training.log" in outcome.out
         assert "Traceback" not in outcome.err
         assert "Traceback" in (here / "results" / "s" / "training.log").read_text()
 
@@ -259,6 +313,15 @@ class TestResults:
         outcome = fathom("report", str(done), "--format", "bmp")
         assert outcome.code == 2
         assert "bmp" in outcome.err
+
+    @pytest.mark.parametrize("verb", [("report", "--format", "png"), ("export", "csv")])
+    def test_a_place_that_cannot_be_written(
+        self, fathom: Fathom, here: Path, done: Path, verb: tuple[str, ...]
+    ) -> None:
+        (here / "file").touch()
+        outcome = fathom(*verb, str(done), "--to", "file/inside")
+        assert (outcome.code, outcome.out) == (2, "")
+        assert re.search("file/inside.*: cannot be written: Not a directory", outcome.err)
 
     def test_export(self, fathom: Fathom, done: Path) -> None:
         assert fathom("export", "csv", str(done)).out.strip() == f"{done}/csv"
@@ -387,15 +450,30 @@ class TestInterruption:
         assert "goes on after epoch" in (here / "results" / "s" / "training.log").read_text()
         assert json.loads(went_on.out)["digest"] == whole
 
+    def test_continued_with_more_workers_it_goes_on_all_the_same(
+        self, here: Path, whole: str
+    ) -> None:
+        process = subprocess.Popen([*COMMAND, *SAVING, "--workers", "1"], stdout=subprocess.PIPE)
+        wait_until(lambda: any((here / "results").rglob("state*")))
+        process.kill()
+        process.communicate(timeout=100)
+        went_on = outside(*SAVING, "--workers", "2", cwd=here)
+        assert json.loads(went_on.out)["digest"] == whole
+        assert "goes on after epoch" in (here / "results" / "s" / "training.log").read_text()
+        assert not any((here / "results").rglob("state*"))
+
     def test_two_commands_at_once_share_the_work(self, here: Path, whole: str) -> None:
         both = [
-            subprocess.Popen([*COMMAND, *SAVING], stdout=subprocess.PIPE, text=True)
-            for _ in range(2)
+            subprocess.Popen(
+                [*COMMAND, *SAVING, "--workers", workers], stdout=subprocess.PIPE, text=True
+            )
+            for workers in ("2", "1")
         ]
         summaries = [json.loads(process.communicate(timeout=200)[0]) for process in both]
         assert [summary["digest"] for summary in summaries] == [whole, whole]
         log = (here / "results" / "s" / "training.log").read_text()
-        assert log.count(" starts\n") == log.count(" saved\n") == 2, "each cohort once"
+        assert log.count(" starts\n") == log.count(" saved\n"), "each cohort once"
+        assert len(re.findall("run .* completed", log)) == 4, "each run once"
 
 
 def wait_until(condition: Callable[[], bool], limit_s: float = 100) -> None:

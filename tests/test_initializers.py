@@ -8,6 +8,7 @@ import torch
 from scipy import stats
 from torch import Tensor, nn
 
+from fathom.code_digest import digest_code
 from fathom.errors import ComponentError
 from fathom.initializers import INITIALIZERS, Initializer, custom, fans
 from fathom.initializers.truncated import truncated_variance
@@ -380,6 +381,7 @@ def test_an_import_path_to_a_filling_function() -> None:
     assert torch.equal(drawn(build(path), (3, 2)), torch.full((3, 2), 0.5, dtype=torch.float64))
     assert build(path).name == "fill_with_halves"
     assert INITIALIZERS.describe(path) == "Put one half everywhere."
+    assert digest_code(INITIALIZERS.factory(path)) == digest_code(fill_with_halves)
 
 
 @pytest.mark.usefixtures("allowed")

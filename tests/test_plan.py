@@ -119,3 +119,24 @@ def test_a_batch_size_that_leaves_no_batch_is_found_before_training(
         FathomError, match=r"train\.batch_size: 5000 is more than the 1000 training"
     ):
         make_plan(runs, sizes, rate=RATE)
+
+
+def test_earlier_groups_are_kept_whatever_the_number_of_workers(
+    make_run: Callable[..., Run],
+) -> None:
+    runs = [make_run(seed=seed) for seed in range(8)]
+    one, two = (make_plan(runs, sizes, workers=w, rate=RATE) for w in (1, 2))
+    grouping = [[run.id for run in cohort.runs] for cohort in one.cohorts]
+    again = make_plan(runs, sizes, workers=2, rate=RATE, grouping=grouping)
+    assert again.cohorts == one.cohorts != two.cohorts
+
+
+def test_what_earlier_groups_do_not_tell_is_grouped_as_usual(make_run: Callable[..., Run]) -> None:
+    """Unknown ids, a run in two groups, and a group that no program can train."""
+    runs = [make_run(seed=seed) for seed in range(4)]
+    other = make_run(hidden=(5,))
+    a, b, c, d = (run.id for run in runs)
+    grouping = [[a, b, "gone"], [b, c], [other.id, d], ["gone"]]
+    made = make_plan([*runs, other], sizes, rate=RATE, grouping=grouping)
+    groups = {tuple(sorted(run.id for run in cohort.runs)) for cohort in made.cohorts}
+    assert groups == {tuple(sorted((a, b))), (c,), (d,), (other.id,)}

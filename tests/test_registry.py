@@ -161,6 +161,42 @@ def test_what_is_foreign_passes_through_wrap(install: Callable[..., None]) -> No
         shapes.build(Choice("posixpath:commonprefix"))  # it comes from another module
 
 
+def test_what_is_foreign_is_told_from_what_is_ours(install: Callable[..., None]) -> None:
+    install(joined="os.path:join", circle="os.path:join", disc="os.path:join")
+    shapes = Registry("shape", (circle,), aliases={"disc": "circle"}, group="fathom.shapes")
+    shapes.add("dot", lambda: "dot")
+    names = ("circle", "disc", "dot", "none", "joined", "a:b")
+    assert [name for name in names if shapes.is_foreign(name)] == ["joined", "a:b"]
+    assert shapes.factory("joined", "a digest")("a", "b") == str(Path("a") / "b")
+
+
+def by_name(size: float = 1.0, name: str = "x") -> str:
+    return f"{name} {size}"
+
+
+def by_code(code: int = 3) -> str:
+    return f"{code}"
+
+
+@pytest.mark.parametrize(("function", "key"), [("by_name", "name"), ("by_code", "code")])
+def test_parameters_that_a_study_could_not_write_are_refused(
+    install: Callable[..., None], function: str, key: str
+) -> None:
+    install(point=f"{__name__}:{function}")
+    shapes: Registry[str] = Registry(
+        "shape",
+        (),
+        group="fathom.shapes",
+        wrap=lambda found: found,  # type: ignore[arg-type,return-value]
+    )
+    shapes.allow(__name__)
+    for name in ("point", f"{__name__}:{function}"):
+        with pytest.raises(
+            ComponentError, match=f"'{name}' has a parameter called '{key}'.*another"
+        ):
+            shapes.build(Choice(name))
+
+
 # Numbers ---------------------------------------------------------------------------------------
 
 

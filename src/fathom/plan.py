@@ -7,7 +7,7 @@ should fit its core's caches.
 """
 
 import time
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
@@ -118,6 +118,7 @@ def make_plan(
     *,
     workers: int = 1,
     rate: float | None = None,
+    grouping: Iterable[Iterable[str]] = (),
 ) -> Plan:
     """Group runs into cohorts and estimate what they cost.
 
@@ -126,19 +127,35 @@ def make_plan(
         sizes: Tells the sizes of a data set.
         workers: Processes to keep busy, at least 1.
         rate: Product speed of one core in operations per second; measured when not given.
+        grouping: Ids of runs that are to share a cohort, as in an earlier plan; other runs are
+            grouped as the number of workers suggests.
     """
     rate = product_rate() if rate is None else rate
+    kept = _kept(runs, grouping)
+    placed = {run.id for members in kept for run in members}
     groups: dict[Hashable, list[Run]] = {}
     for run in runs:
+        if run.id in placed:
+            continue
         groups.setdefault(cohort_key(run), []).append(run)
     least = -(-workers // len(groups)) if groups else 1
-    cohorts = [
-        _cohort(members, sizes(members[0].data), rate)
-        for group in groups.values()
-        for members in _pieces(group, least)
-    ]
+    pieces = (members for group in groups.values() for members in _pieces(group, least))
+    cohorts = [_cohort(members, sizes(members[0].data), rate) for members in (*kept, *pieces)]
     cohorts.sort(key=lambda cohort: (-cohort.estimated_s, cohort.id))
     return Plan(cohorts=tuple(cohorts), workers=workers, rate=rate)
+
+
+def _kept(runs: Sequence[Run], grouping: Iterable[Iterable[str]]) -> list[list[Run]]:
+    """Find earlier groups again; one that is no cohort by the rules of today is dropped."""
+    left = {run.id: run for run in runs}
+    kept = []
+    for ids in grouping:
+        members = [left[run_id] for run_id in dict.fromkeys(ids) if run_id in left]
+        if len({cohort_key(run) for run in members}) == 1:
+            kept.append(members)
+            for run in members:
+                del left[run.id]
+    return kept
 
 
 def product_rate() -> float:

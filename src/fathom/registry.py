@@ -19,6 +19,7 @@ from typing import Any, Generic, TypeVar
 from fathom.errors import ComponentError, suggestion
 
 T = TypeVar("T")
+_KEYS = frozenset({"name", "code"})  # of a choice's plain form, beside its parameters
 Value = bool | int | float | str | None | tuple[Any, ...]
 
 
@@ -168,23 +169,29 @@ class Registry(Generic[T]):
         """Let import paths into `module` be resolved; only a user says this, never a file."""
         self._allowed.add(module)
 
+    def is_foreign(self, name: str) -> bool:
+        """Whether a name leads to code of others: an import path, or from an installed package."""
+        name = self.canonical(name)
+        return ":" in name or (name not in self._factories and name in self._entry_points())
+
     def factory(self, name: str, code: str = "") -> Callable[..., T]:
         """Find the factory of a name, or of one version of a user's own function.
 
         Raises:
             ComponentError: If nothing has this name; the message suggests the nearest. Or if a
-                function of this name is registered with other code only.
+                function of this name is registered with other code only, or one of others cannot
+                be used.
         """
         name = self.canonical(name)
-        if code and ":" not in name:
+        if code and not self.is_foreign(name):
             return self._version(name, code)
         if name in self._factories:
             return self._factories[name]
         if ":" in name and self._wrap is not None:
-            return self._wrap(self._import(name))
+            return self._taken(name, self._import(name))
         installed = self._entry_points()
         if name in installed:
-            return self._load(installed[name])
+            return self._taken(name, self._load(installed[name]))
         known = self.names()
         raise ComponentError(
             f"unknown {self.kind} '{name[:80]}'.{suggestion(name, [*known, *self._aliases])} "
@@ -241,15 +248,29 @@ class Registry(Generic[T]):
             return {}
         return {point.name: point for point in entry_points(group=self._group)}
 
-    def _load(self, point: EntryPoint) -> Callable[..., T]:
+    def _taken(self, name: str, found: Any) -> Callable[..., T]:  # noqa: ANN401 - whatever it is
+        """Make what others wrote a factory.
+
+        Raises:
+            ComponentError: If it has a parameter that a study could not write.
+        """
+        factory: Callable[..., T] = found if self._wrap is None else self._wrap(found)
+        for key in inspect.signature(factory).parameters:
+            if key in _KEYS:
+                raise ComponentError(
+                    f"{self.kind} '{name}' has a parameter called '{key}', which in a study stands "
+                    "for something else; give the parameter another name"
+                )
+        return factory
+
+    def _load(self, point: EntryPoint) -> object:
         try:
-            found = point.load()
+            return point.load()
         except Exception as error:
             raise ComponentError(
                 f"{self.kind} '{point.name}' of an installed package: cannot load {point.value}: "
                 f"{type(error).__name__}: {error}"
             ) from error
-        return found if self._wrap is None else self._wrap(found)
 
     def _import(self, path: str) -> object:
         module_name, _, attribute = path.partition(":")

@@ -20,8 +20,8 @@ from fathom.execution.base import (
 from fathom.execution.progress import (
     LINE_EVERY_S,
     Bar,
+    FirstFailure,
     Lines,
-    Silence,
     Tally,
     choose_display,
     duration,
@@ -172,8 +172,13 @@ def test_a_terminal_gets_a_bar_and_news_above_it(plan: Plan, runs: tuple[Run, ..
     assert "4/4 runs · 100%" in text
 
 
-def test_quiet_is_quiet(plan: Plan, runs: tuple[Run, ...]) -> None:
+def test_quiet_tells_the_first_failure_only(plan: Plan, runs: tuple[Run, ...]) -> None:
     assert show(True, plan, [Notice(message="news"), done(runs)], quiet=True) == ""
+    failures: list[Event] = [
+        CohortFailed(cohort_id="c", run_ids=(run.id,), names=("one",), message=message)
+        for run, message in zip(runs, ("out of spoons", "out of forks"), strict=False)
+    ]
+    assert show(False, plan, failures, quiet=True) == "not computed: one: out of spoons\n"
 
 
 def test_the_display_follows_the_place() -> None:
@@ -181,4 +186,4 @@ def test_the_display_follows_the_place() -> None:
         type(choose_display(Console(force_terminal=terminal), quiet=quiet))
         for terminal, quiet in ((True, False), (False, False), (True, True))
     ]
-    assert kinds == [Bar, Lines, Silence]
+    assert kinds == [Bar, Lines, FirstFailure]

@@ -2,24 +2,29 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
+import numpy as np
 import pytest
+from rich.console import Console
 
 from fathom.data.datasets import measure
-from fathom.errors import DataError, FathomError
+from fathom.errors import DataError, FathomError, StoreError
 from fathom.execution.base import (
     Backlog,
     CohortDone,
     CohortFailed,
     CohortStarted,
+    EpochDone,
+    Event,
     Notice,
     RunOutcome,
     Task,
 )
 from fathom.execution.inline import InlineExecutor
 from fathom.execution.processes import ProcessExecutor
-from fathom.execution.progress import Silence
+from fathom.execution.progress import choose_display
 from fathom.execution.session import (
     Conditions,
     affordable_workers,
@@ -31,7 +36,7 @@ from fathom.execution.session import (
     require_data,
     tasks_of,
 )
-from fathom.execution.worker import fingerprint
+from fathom.execution.worker import Trainer, fingerprint
 from fathom.plan import Cohort, Plan, make_plan
 from fathom.registry import Choice
 from fathom.spec.grid import Run
@@ -72,18 +77,83 @@ def test_carrying_out_twice_trains_once(plan: Plan, tmp_path: Path) -> None:
         folder = StudyFolder.open(
             path, study_yaml="name: made\n", study_digest="0" * 16, fingerprint=fingerprint()
         )
-        tally = carry_out(plan, folder, Conditions(executor="inline"), Silence())
+        tally = carry_out(
+            plan, folder, Conditions(executor="inline"), choose_display(Console(), quiet=True)
+        )
         assert tally.outcomes.total() == expected
         assert tally.num_ended == tally.num_runs == 6
     log = (path / "training.log").read_text().splitlines()
     assert sum(" completed" in line for line in log) == 6
 
 
-def test_missing_data_are_told_before_any_training(make_run: MakeRun, tmp_path: Path) -> None:
+def own_data_run(make_run: MakeRun, path: Path, seed: int, **settings: object) -> Run:
+    """Make a run on `own.npz` in a folder, whose content the seed decides."""
+    rng = np.random.default_rng(seed)
+    np.savez(path / "own.npz", x=rng.random((60, 4)), y=np.arange(60) % 2)
+    base = make_run(epochs=4)
+    own = {"name": "arrays", "path": "own.npz", "limit": None, "scaling": "none"} | settings
+    return replace(base, data=replace(base.data, **own))  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> StudyFolder:
+    return StudyFolder.open(
+        tmp_path / "made",
+        study_yaml="name: made\n",
+        study_digest="0" * 16,
+        fingerprint=fingerprint(),
+    )
+
+
+def test_missing_data_are_told_before_any_training(
+    make_run: MakeRun, folder: StudyFolder, tmp_path: Path
+) -> None:
     base = make_run()
     lost = replace(base, data=replace(base.data, name="arrays", path="nowhere.npz"))
+    tasks = [Task(runs=(r,), folder=folder.path, data_folders=(tmp_path,)) for r in (base, lost)]
     with pytest.raises(DataError, match=r"nowhere\.npz"):
-        require_data([base, lost], [tmp_path])
+        require_data(tasks, folder)
+
+
+def test_data_other_than_committed_are_told_before_any_training(
+    make_run: MakeRun, folder: StudyFolder, tmp_path: Path
+) -> None:
+    """Even where other settings of the same file, with no result yet, come first and last."""
+
+    def tasks(seed: int) -> list[Task]:
+        runs = [own_data_run(make_run, tmp_path, seed, limit=n) for n in (10, 20, 30)]
+        return [Task(runs=(r,), folder=folder.path, data_folders=(tmp_path,)) for r in runs]
+
+    Trainer()(tasks(0)[1], lambda _: None)
+    require_data(tasks(0), folder)
+    with pytest.raises(StoreError, match=r"own\.npz has changed since"):
+        require_data(tasks(1), folder)
+
+
+def test_data_other_than_a_saved_state_came_from_are_told(
+    make_run: MakeRun, folder: StudyFolder, tmp_path: Path
+) -> None:
+    task = Task(
+        runs=(own_data_run(make_run, tmp_path, 0),),
+        folder=folder.path,
+        data_folders=(tmp_path,),
+        checkpoint_every_s=0,
+    )
+
+    def interrupt(event: Event) -> None:
+        if isinstance(event, EpochDone) and event.epoch == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Trainer()(task, interrupt)
+    require_data([task], folder)
+    own_data_run(make_run, tmp_path, 1)
+    with pytest.raises(StoreError, match=r"own\.npz has changed since"):
+        require_data([task], folder)
+    events: list[Event] = []
+    Trainer()(task, events.append)  # a worker would rather start anew than mix
+    assert isinstance(events[0], CohortStarted)
+    assert events[0].epoch == 0
 
 
 class TestExecutors:
@@ -114,6 +184,15 @@ class TestExecutors:
             choose_executor("processes", 2, own)
         imported = [make_run(activation=Choice("m:f", code="ab"), seed=n) for n in (0, 1)]
         assert type(choose_executor("auto", 2, self.tasks(imported, tmp_path))) is ProcessExecutor
+
+    def test_workers_know_installed_functions(
+        self, make_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        point = EntryPoint("installed", "m:f", "fathom.activations")
+        monkeypatch.setattr("fathom.registry.entry_points", lambda group: [point])
+        choice = Choice("installed", code="ab")
+        own = self.tasks([make_run(activation=choice, seed=n) for n in (0, 1)], tmp_path)
+        assert type(choose_executor("auto", 2, own)) is ProcessExecutor
 
 
 @pytest.mark.parametrize(

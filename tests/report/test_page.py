@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from fathom.errors import StoreError
 from fathom.figures.frames import Frames, gradient_spans
 from fathom.report.page import fill, render_page, write_report
 from fathom.report.payload import compress, plain_number, to_script
@@ -123,6 +124,20 @@ def test_192_deep_runs_of_50_epochs_fit_into_3_megabytes() -> None:
     frames = study(depths=(49,), seeds=range(6), epochs=50, odd=False)
     assert (frames.runs.height, frames.layers.height) == (192, 192 * 50 * 51)
     assert len(render(frames).encode()) < 3_000_000
+
+
+@pytest.mark.parametrize("place", ["figures/accuracy_by_depth.png", "figures", "report.html"])
+def test_a_place_that_cannot_be_written_is_named(
+    frames: Frames, tmp_path: Path, place: str
+) -> None:
+    blocked = tmp_path / place
+    blocked.parent.mkdir(exist_ok=True)
+    if place == "report.html":
+        blocked.mkdir()
+    else:
+        blocked.symlink_to("/dev/full")
+    with pytest.raises(StoreError, match=f"{place}: cannot be written: (No space|File|Is a dir)"):
+        write_report(frames, tmp_path, title="t", study_yaml="", facts={}, formats=["png"])
 
 
 def test_write_report(tmp_path: Path) -> None:

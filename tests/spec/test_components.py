@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterator
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
@@ -9,9 +10,11 @@ import torch
 from torch import Tensor
 
 from fathom.activations import ACTIVATIONS, register_callable
+from fathom.initializers import INITIALIZERS
 from fathom.registry import Choice, Registry
 from fathom.spec.checks import Wrong
 from fathom.spec.components import Component
+from fathom.spec.own_modules import allow, allowed
 from fathom.spec.reader import read_yaml
 from fathom.spec.study import Study
 
@@ -49,27 +52,51 @@ def test_a_parameter_without_annotation_takes_anything_plain() -> None:
 @pytest.fixture
 def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(ACTIVATIONS, "_allowed", {"my_functions"})
+    for registry in (ACTIVATIONS, INITIALIZERS):
+        monkeypatch.setattr(registry, "_allowed", set())
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)  # both versions come in one second
     yield tmp_path / "my_functions.py"
     sys.modules.pop("my_functions", None)
 
 
-def run_id(module: Path, body: str) -> str:
+def run_id(module: Path, body: str, **settings: str) -> str:
     sys.modules.pop("my_functions", None)
-    module.write_text(f"import torch\n\ndef phi(h):\n    return {body}\n")
-    module.with_suffix(".pyc").unlink(missing_ok=True)
-    study = Study(data="digits", activation="my_functions:phi")
+    module.write_text(
+        "import torch\n"
+        f"def phi(h):\n    return torch.tanh(h) * {body}\n"
+        f"def fill(tensor, generator):\n    tensor.fill_(1 / {body})\n"
+    )
+    study = Study(data="digits", **{"activation": "relu", **settings})
     assert Study.from_node(read_yaml(study.resolved_yaml(), "again"), "again") == study
     return study.runs()[0].id
 
 
-def test_an_allowed_path_is_a_run_of_its_code(
-    module: Path, monkeypatch: pytest.MonkeyPatch
+OWN = pytest.mark.parametrize(("kind", "name"), [("activation", "phi"), ("init", "fill")])
+COMMENTED = "(2  # a comment\n    )"
+
+
+@OWN
+def test_an_allowed_path_is_a_run_of_its_code(module: Path, kind: str, name: str) -> None:
+    allow("my_functions")
+    assert allowed() == ("my_functions",)
+    own = {kind: f"my_functions:{name}"}
+    first = run_id(module, "2", **own)
+    assert first == run_id(module, COMMENTED, **own)
+    assert first != run_id(module, "3", **own)
+
+
+@OWN
+def test_an_installed_component_is_a_run_of_its_code(
+    module: Path, monkeypatch: pytest.MonkeyPatch, kind: str, name: str
 ) -> None:
-    monkeypatch.setattr(sys, "dont_write_bytecode", True)  # both versions come in one second
-    first = run_id(module, "torch.tanh(h) * 2")
-    assert first == run_id(module, "torch.tanh(h) * 2  # a comment")
-    assert first != run_id(module, "torch.tanh(h) * 3")
+    groups = {"activation": "fathom.activations", "init": "fathom.initializers"}
+    point = EntryPoint("installed", f"my_functions:{name}", groups[kind])
+    monkeypatch.setattr(
+        "fathom.registry.entry_points", lambda group: [point] if group == point.group else []
+    )
+    first = run_id(module, "2", **{kind: "installed"})
+    assert first == run_id(module, COMMENTED, **{kind: "installed"})
+    assert first != run_id(module, "3", **{kind: "installed"})
 
 
 def test_a_function_from_python_is_a_run_of_its_code() -> None:

@@ -31,8 +31,8 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
         commit_made(folder, cohort_id)
     folder.write_text("plan.json", '{"cohorts": 3}')
     with folder.claim("c9"):
-        folder.save_state("c9", {"epoch": torch.tensor(2)})
-        folder.save_state("c9", STATE)
+        folder.save_state("c9", {"epoch": torch.tensor(2)}, data="d")
+        folder.save_state("c9", STATE, data="d")
     return folder.path
 
 
@@ -95,7 +95,7 @@ def check_damaged(study: Path, name: str) -> None:
 
 def check_state(folder: StudyFolder, *, is_damaged: bool) -> None:
     with folder.claim("c9"):
-        state = folder.load_state("c9")
+        state = folder.load_state("c9", data="d")
     assert state is not None
     assert state["epoch"] == (2 if is_damaged else 3)
     assert is_damaged or torch.equal(state["weight"], STATE["weight"])

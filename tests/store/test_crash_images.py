@@ -95,7 +95,7 @@ def record_study(root: Path, patch: pytest.MonkeyPatch) -> RecordedDisk:
     disk.acknowledge("open")
     with folder.claim("c3"):
         for state in STATES:
-            folder.save_state("c3", state)
+            folder.save_state("c3", state, data="d")
             disk.acknowledge(f"state {int(state['epoch'])}")
     folder.write_text("plan.json", "{}")
     for cohort_id in COHORTS:
@@ -131,7 +131,7 @@ def check_reopened(folder: StudyFolder, saved: list[str]) -> None:
     assert_frame_equal(folder.table("epochs"), make_frames(runs)["epochs"], check_exact=True)
     if "c3" not in done:  # else its checkpoints are of no use any more
         with folder.claim("c3"):
-            state = folder.load_state("c3")
+            state = folder.load_state("c3", data="d")
         epoch = 0 if state is None else int(state["epoch"])
         assert epoch >= max((int(what[6:]) for what in saved if what[:5] == "state"), default=0)
     # A record may be torn, being appended to a file; nothing else may.

@@ -183,42 +183,44 @@ def test_two_checkpoints_are_kept_and_dropped(full: StudyFolder) -> None:
     states = [{"epoch": torch.tensor(k), "w": torch.full((3,), 0.1 * k)} for k in range(3)]
     cohort = full.path / "cohorts" / "c9"
     with full.claim("c9"):
-        assert full.load_state("c9") is None
+        assert full.load_state("c9", data="d") is None
         for state in states:
-            full.save_state("c9", state)
-        loaded = full.load_state("c9")
+            full.save_state("c9", state, data="d")
+        loaded = full.load_state("c9", data="d")
         assert loaded is not None
         assert all(torch.equal(loaded[key], states[2][key]) for key in states[2])
         (cohort / "state").write_bytes((cohort / "state").read_bytes()[:-1])
-        before = full.load_state("c9")
+        before = full.load_state("c9", data="d")
         assert before is not None
         assert before["epoch"] == 1
         assert [damage.path for damage in full.damages] == ["cohorts/c9/state"]
         full.drop_state("c9")
-        assert full.load_state("c9") is None
+        assert full.load_state("c9", data="d") is None
     assert sorted(path.name for path in cohort.iterdir()) == ["lock"]
     assert [path.name for path in (full.path / "quarantine").iterdir()] == ["cohorts.c9.state.1"]
 
 
-def test_a_checkpoint_serves_only_its_cohort_and_machine(full: StudyFolder) -> None:
+def test_a_checkpoint_serves_only_its_cohort_machine_and_data(full: StudyFolder) -> None:
     with full.claim("c8"), full.claim("c9"):
-        full.save_state("c8", {"epoch": torch.tensor(1)})
+        full.save_state("c8", {"epoch": torch.tensor(1)}, data="d")
         stolen = (full.path / "cohorts" / "c8" / "state").read_bytes()
         (full.path / "cohorts" / "c9" / "state").write_bytes(stolen)
-        assert full.load_state("c9") is None
+        assert full.load_state("c9", data="d") is None
         assert "belongs to another cohort" in str(full.damages[-1])
-        assert full.load_state("c8") is not None
+        assert full.load_state("c8", data="d") is not None
+        assert full.load_state("c8", data="e") is None
+    assert (full.state_data("c8"), full.state_data("c7")) == ({"d"}, set())
     other = {"bits": {"torch": "2.13", "cpu": "two"}, "info": {}}
     mixed = open_folder(full.path, fingerprint=other, allow_mixed=True)
     with mixed.claim("c8"):
-        assert mixed.load_state("c8") is None
+        assert mixed.load_state("c8", data="d") is None
     with full.claim("c8"):
-        assert full.load_state("c8") is not None
+        assert full.load_state("c8", data="d") is not None
 
 
 def test_a_commit_drops_the_checkpoints_also_those_left_by_a_kill(full: StudyFolder) -> None:
     with full.claim("c9"):
-        full.save_state("c9", {"epoch": torch.tensor(1)})
+        full.save_state("c9", {"epoch": torch.tensor(1)}, data="d")
     left = (full.path / "cohorts" / "c9" / "state").read_bytes()
     commit_made(full, "c9", ["run_x"])
     assert not (full.path / "cohorts" / "c9" / "state").exists()
@@ -242,6 +244,13 @@ def test_texts_are_listed_and_may_change(full: StudyFolder) -> None:
     full.write_text("plan.json", "four")
     assert [damage.kept_at for damage in full.damages] == ["quarantine/plan.json.1"]
     assert full.verify() == []
+
+
+def test_the_first_text_stays_while_it_is_whole(full: StudyFolder) -> None:
+    assert [full.first_text("plan.json", text) for text in ("one", "two")] == ["one", "one"]
+    (full.path / "plan.json").write_text("thr")
+    assert full.first_text("plan.json", "two") == "two" == full.read_text("plan.json")
+    assert [damage.kept_at for damage in full.damages] == ["quarantine/plan.json.1"]
 
 
 def test_the_log_takes_lines_and_never_fails(full: StudyFolder) -> None:

@@ -15,12 +15,12 @@ from fathom.activations import (
     spline,
 )
 from fathom.activations.base import Activation, Elementwise, FastPath
-from fathom.activations.code_digest import digest_code
 from fathom.activations.custom import as_factory, custom, try_out
+from fathom.code_digest import digest_code
 from fathom.errors import ComponentError
 from fathom.registry import Choice, Registry
 
-__all__ = ["ACTIVATIONS", "Activation", "FastPath", "code_of", "custom", "register_callable"]
+__all__ = ["ACTIVATIONS", "Activation", "FastPath", "custom", "register_callable"]
 
 ACTIVATIONS: Registry[Activation] = Registry(
     "activation",
@@ -76,12 +76,3 @@ def register_callable(
     code = digest_code(function, slope, kinks)
     ACTIVATIONS.add(label, lambda: record, code=code)
     return Choice(label, code=code)
-
-
-def code_of(name: str) -> str:
-    """Digest the code that an import path names; what is built in or installed has none.
-
-    Raises:
-        ComponentError: If the path is not allowed or leads nowhere.
-    """
-    return digest_code(ACTIVATIONS.factory(name)) if ":" in name else ""

@@ -96,6 +96,7 @@ def describe_plan(plan: Plan) -> dict[str, Any]:
         {
             "id": cohort.id,
             "runs": [run.name for run in cohort.runs],
+            "run_ids": [run.id for run in cohort.runs],
             "epochs": cohort.epochs,
             "memory_mb": round(cohort.memory_mb, 1),
             "flops_per_epoch": cohort.flops,
@@ -111,3 +112,8 @@ def describe_plan(plan: Plan) -> dict[str, Any]:
         "estimated_s": round(plan.estimated_s, 2),
         "cohorts": cohorts,
     }
+
+
+def read_grouping(text: str) -> list[list[str]]:
+    """Read from a plan's JSON which runs, by their ids, share a cohort."""
+    return [cohort["run_ids"] for cohort in json.loads(text)["cohorts"]]

@@ -143,7 +143,7 @@ class Results:
             The path of the page.
 
         Raises:
-            FathomError: If a format is unknown or no run is finished.
+            FathomError: If a format is unknown, no run is finished, or a file cannot be written.
         """
         from fathom.report.page import write_report
 
@@ -166,6 +166,9 @@ class Results:
 
         Returns:
             The folder.
+
+        Raises:
+            FathomError: If a file cannot be written.
         """
         from fathom.api.export import write_csv
 

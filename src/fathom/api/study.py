@@ -9,25 +9,19 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, Self, final
 
-from rich.console import Console
-
-from fathom.activations import ACTIVATIONS
-from fathom.api.description import describe_plan, describe_runs
+from fathom.api.job import Job
 from fathom.api.own import with_choices, without_arrays
 from fathom.api.results import Results
 from fathom.data.datasets import measure
 from fathom.data.npz import npz_name
 from fathom.errors import DataError, FathomError
-from fathom.execution.progress import Display, choose_display
-from fathom.execution.session import Conditions, ExecutorName, carry_out, num_cores
-from fathom.execution.worker import fingerprint
+from fathom.execution.progress import Display
+from fathom.execution.session import Conditions, ExecutorName, num_cores
 from fathom.plan import Plan, make_plan
+from fathom.spec import own_modules
 from fathom.spec import study as spec
 from fathom.spec.grid import Run
 from fathom.spec.load import load_study
-from fathom.spec.resolved import difference
-from fathom.store.commit import commit
-from fathom.store.results import StudyFolder
 
 Folder = str | PathLike[str]
 Folders = Folder | Sequence[Folder]
@@ -157,38 +151,51 @@ class Study:
         Raises:
             FathomError: If the study, its data or a folder cannot be used.
         """
+        with self.prepare(
+            out,
+            workers=workers,
+            data_dir=data_dir,
+            executor=executor,
+            allow_runs=allow_runs,
+            allow_mixed=allow_mixed,
+            checkpoint_every_s=checkpoint_every_s,
+        ) as job:
+            job.open()
+            return job.train(progress)
+
+    @contextmanager
+    def prepare(
+        self,
+        out: Folder,
+        *,
+        workers: int | None,
+        data_dir: Folders,
+        executor: ExecutorName,
+        allow_runs: int | None,
+        allow_mixed: bool,
+        checkpoint_every_s: float,
+    ) -> Iterator[Job]:
+        """Plan the study, to be trained within the block; the arguments are those of `run`.
+
+        Raises:
+            FathomError: If the study, its data or a folder cannot be used.
+        """
         with self._data_folders(data_dir) as folders:
             runs = self.runs(allow_runs=allow_runs)
-            plan = _plan(runs, workers, folders)
-            folder = self._open(Path(out), allow_mixed)
-            folder.write_text("runs.json", describe_runs(self.name, runs))
-            if folder.read_text("plan.json") is None:  # it holds measured times: keep the first
-                folder.write_text("plan.json", json.dumps(describe_plan(plan), indent=1))
-            carry_out(
-                plan,
-                folder,
-                Conditions(
+            yield Job(
+                study=self.spec,
+                arrays=self._arrays,
+                runs=runs,
+                plan=_plan(runs, workers, folders),
+                path=Path(out) / self.spec.slug,
+                allow_mixed=allow_mixed,
+                conditions=Conditions(
                     data_folders=folders,
-                    allowed_modules=ACTIVATIONS.allowed,
+                    allowed_modules=own_modules.allowed(),
                     executor=executor,
                     checkpoint_every_s=checkpoint_every_s,
                 ),
-                _display(progress),
             )
-        return Results.open(folder.path)
-
-    def _open(self, out: Path, allow_mixed: bool) -> StudyFolder:
-        folder = StudyFolder.open(
-            out / self.spec.slug,
-            study_yaml=self.spec.resolved_yaml(),
-            study_digest=self.spec.digest,
-            fingerprint=fingerprint(),
-            allow_mixed=allow_mixed,
-            describe_difference=difference,
-        )
-        if self._arrays is not None:
-            commit(folder.path / npz_name(self._arrays), self._arrays)
-        return folder
 
     @contextmanager
     def _data_folders(self, given: Folders) -> Iterator[tuple[Path, ...]]:
@@ -213,14 +220,14 @@ class Study:
 
 
 def allow(module: str) -> None:
-    """Let studies take activations from a module, written as `module:function`.
+    """Let studies take activations and initializers from a module, written as `module:function`.
 
     Only you can say this, a study file cannot: importing a module runs its code.
 
     Args:
         module: Its full name, such as `my_package.activations`.
     """
-    ACTIVATIONS.allow(module)
+    own_modules.allow(module)
 
 
 def _plan(runs: Sequence[Run], workers: int | None, folders: Sequence[Path]) -> Plan:
@@ -228,9 +235,3 @@ def _plan(runs: Sequence[Run], workers: int | None, folders: Sequence[Path]) -> 
     if count < 1:
         raise FathomError(f"workers: got {workers}; must be an integer >= 1")
     return make_plan(runs, partial(measure, folders=folders), workers=count)
-
-
-def _display(progress: bool | Display) -> Display:
-    if isinstance(progress, bool):
-        return choose_display(Console(stderr=True), quiet=not progress)
-    return progress

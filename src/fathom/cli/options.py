@@ -25,7 +25,8 @@ Allow = Annotated[
     typer.Option(
         "--allow",
         metavar="MODULE",
-        help="Let the study import activations from this module of yours (this runs its code).",
+        help="Let the study import from this module of yours, which runs its code: "
+        "activations and initializers as MODULE:FUNCTION.",
     ),
 ]
 YesRun = Annotated[

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -18,6 +19,7 @@ from fathom.cli.options import (
     Workers,
     YesRun,
 )
+from fathom.errors import FathomError
 
 if TYPE_CHECKING:
     from fathom.api import Results, Study
@@ -60,31 +62,39 @@ def run(
     Raises:
         Exit: With status 1 if some runs could not be computed.
     """
-    from rich.console import Console
-
-    from fathom.execution.progress import choose_display
-
     summaries = []
-    with _own_output_only(json_):
-        # All studies are read first, so that all mistakes are told before any training.
-        for study in [load(name, sets, smoke, allow) for name in studies]:
-            results = study.run(
-                out,
-                workers=workers,
-                data_dir=data_dir or (),
-                progress=choose_display(Console(stderr=True), quiet=quiet or json_),
-                executor=executor,
-                allow_runs=yes_run,
-                allow_mixed=allow_mixed,
-                checkpoint_every_s=checkpoint_every,
-            )
-            has_page = report and not results.runs.is_empty()
-            page = results.report(formats=()) if has_page else None
-            summaries.append(_summary(study, results, page))
-            if not json_:
-                _print_results(study, results, page)
-    if json_:
-        print(json.dumps(summaries[0] if len(summaries) == 1 else {"studies": summaries}))
+    try:
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(_own_output_only(json_))
+            # Each step is taken for all studies, so that all mistakes are told before any training.
+            loaded = [load(name, sets, smoke, allow) for name in studies]
+            _require_own_folders(studies, loaded)
+            jobs = [
+                stack.enter_context(
+                    study.prepare(
+                        out,
+                        workers=workers,
+                        data_dir=data_dir or (),
+                        executor=executor,
+                        allow_runs=yes_run,
+                        allow_mixed=allow_mixed,
+                        checkpoint_every_s=checkpoint_every,
+                    )
+                )
+                for study in loaded
+            ]
+            for job in jobs:
+                job.open()
+            for study, job in zip(loaded, jobs, strict=True):
+                results = job.train(progress=not (quiet or json_))
+                has_page = report and not results.runs.is_empty()
+                page = results.report(formats=()) if has_page else None
+                summaries.append(_summary(study, results, page))
+                if not json_:
+                    _print_results(study, results, page)
+    finally:
+        if json_ and summaries:  # what is finished is told even if the next study fails
+            print(json.dumps(summaries[0] if len(studies) == 1 else {"studies": summaries}))
     if any(summary["missing"] for summary in summaries):
         raise typer.Exit(NOT_ALL_COMPUTED)
 
@@ -127,6 +137,23 @@ def load(name: str, sets: list[str] | None, smoke: bool, allow: list[str] | None
     for module in allow or ():
         api.allow(module)
     return api.Study.load(name, set=sets or (), smoke=smoke)
+
+
+def _require_own_folders(names: Sequence[str], studies: "Sequence[Study]") -> None:
+    """Refuse studies that would write to the same folder.
+
+    Raises:
+        FathomError: If there are two such studies.
+    """
+    owners: dict[str, str] = {}
+    for name, study in zip(names, studies, strict=True):
+        slug = study.spec.slug
+        if slug in owners:
+            raise FathomError(
+                f"{owners[slug]} and {name}: the results of both would go to the folder '{slug}'; "
+                "give each study a name of its own, or run them with different --out"
+            )
+        owners[slug] = name
 
 
 def _own_output_only(json_: bool) -> contextlib.AbstractContextManager[object]:

@@ -60,6 +60,9 @@ def print_summary(study: "Study", results: "Results") -> None:
         outcomes.append(f"{len(results.missing)} without a result")
     text = f"{study.name}: {runs.height + len(results.missing)} runs: {', '.join(outcomes)}"
     console.print(text, markup=False, highlight=False, soft_wrap=True)
+    if results.missing:
+        why = f"why there is no result: {results.folder / 'training.log'}"
+        console.print(why, markup=False, highlight=False, soft_wrap=True)
     if runs.is_empty():
         return
     metric = best_metric(runs)

@@ -58,33 +58,23 @@ def digits() -> Dataset:
     )
 
 
-def half_moons(num_samples: int = 2000, noise: float = 0.1) -> Dataset:
-    """Two interleaved half circles in the plane, a two-class problem that no line solves.
+def half_moons() -> Dataset:
+    """Two interleaved half circles that no line parts: 2,000 points with Gaussian noise of std 0.1.
 
-    The samples are the same for every study; the seed of a study's data only cuts and orders them.
-
-    Args:
-        num_samples: At least 8.
-        noise: Standard deviation of the Gaussian noise on both coordinates, at least 0.
-
-    Raises:
-        ValueError: If a parameter is outside its range.
+    The points are the same for every study; the seed of a study's data only cuts and orders them.
     """
-    if num_samples < 8:
-        raise ValueError(f"num_samples: got {num_samples}; must be at least 8")
-    if not 0 <= noise < float("inf"):
-        raise ValueError(f"noise: got {noise}; must be a finite number >= 0")
+    num_points = 2000
 
     def load(_path: str | None, _folders: Sequence[Path]) -> RawData:
         from sklearn.datasets import make_moons
 
-        x, y = make_moons(n_samples=num_samples, noise=noise, random_state=0)
+        x, y = make_moons(n_samples=num_points, noise=0.1, random_state=0)
         return check_arrays({"x": x, "y": y}, "half_moons")
 
     return Dataset(
         name="half_moons",
         extent=Extent(
-            num_train=num_samples, num_test=None, sample_shape=(2,), num_classes=2, item_size=8
+            num_train=num_points, num_test=None, sample_shape=(2,), num_classes=2, item_size=8
         ),
         load=load,
     )

@@ -168,17 +168,24 @@ class Display(Protocol):
 
 
 @final
-class Silence:
-    """Shows nothing."""
+class FirstFailure:
+    """Shows why the first run could not be computed, and nothing else."""
 
-    def __enter__(self) -> "Silence":
+    def __init__(self, console: "Console") -> None:
+        self._console = console
+        self._told = False
+
+    def __enter__(self) -> "FirstFailure":
         return self
 
     def __exit__(self, *problem: object) -> None:
         pass
 
     def show(self, tally: Tally, event: Event) -> None:
-        """Show nothing."""
+        """Print the first failure."""
+        if isinstance(event, CohortFailed) and not self._told:
+            self._told = True
+            self._console.print(news(event), markup=False, highlight=False, soft_wrap=True)
 
 
 @final
@@ -235,5 +242,5 @@ class Bar:
 def choose_display(console: "Console", *, quiet: bool) -> Display:
     """Choose what suits the place where progress is shown."""
     if quiet:
-        return Silence()
+        return FirstFailure(console)
     return Bar(console) if console.is_terminal else Lines(console)

@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final, Literal
 
+from fathom.activations import ACTIVATIONS
 from fathom.data.splits import prepare
 from fathom.errors import FathomError
 from fathom.execution.base import (
@@ -24,9 +25,9 @@ from fathom.execution.base import (
 from fathom.execution.inline import InlineExecutor
 from fathom.execution.processes import ProcessExecutor
 from fathom.execution.progress import Display, Tally, news
-from fathom.execution.worker import finished_runs
+from fathom.execution.worker import computed_from, finished_runs, require_same_data
 from fathom.plan import Plan
-from fathom.spec.grid import Run
+from fathom.spec.grid import config_digest
 from fathom.store.results import StudyFolder
 
 ExecutorName = Literal["auto", "inline", "processes"]
@@ -52,7 +53,7 @@ class Conditions:
 
 
 def carry_out(plan: Plan, folder: StudyFolder, conditions: Conditions, display: Display) -> Tally:
-    """Train and commit whatever of a plan has no result yet.
+    """Train and commit whatever of a plan has no result yet; `require_data` comes before.
 
     Args:
         plan: The whole study.
@@ -83,7 +84,6 @@ def carry_out(plan: Plan, folder: StudyFolder, conditions: Conditions, display: 
             follow(Notice(message=f"damaged, to be computed anew: {damage}"))
         for text in _reservations(plan, workers, executor, tasks):
             follow(Notice(message=text))
-        require_data((run for task in tasks for run in task.runs), conditions.data_folders)
         executor.run(tasks, follow)
     return tally
 
@@ -106,16 +106,23 @@ def tasks_of(
     return [task for task in tasks if task.runs]
 
 
-def require_data(runs: Iterable[Run], data_folders: Sequence[Path]) -> None:
-    """Load each data set once, so that a missing or damaged file stops a study before any training.
+def require_data(tasks: Sequence[Task], folder: StudyFolder) -> None:
+    """Load each data set once, so that what is wrong with one stops a study before any training.
 
-    It also leaves downloads to one process: the workers find them done.
+    A file may be missing, damaged, or another than results come from. It also leaves downloads to
+    one process: the workers find them done.
 
     Raises:
         FathomError: If a data set cannot be used.
     """
-    for config in {(run.data.name, run.data.path): run.data for run in runs}.values():
-        prepare(config, data_folders)
+    past = computed_from(folder, tasks)
+    known = {settings for settings, _ in past}
+    configs = dict.fromkeys(run.data for task in tasks for run in task.runs)
+    # Of the settings that share a source, the last is loaded: one that results come from.
+    ordered = sorted(configs, key=lambda config: config_digest(config) in known)
+    for config in {(config.name, config.path): config for config in ordered}.values():
+        data = prepare(config, tasks[0].data_folders)
+        require_same_data(folder.path, data, past)
 
 
 def choose_executor(name: ExecutorName, workers: int, tasks: Sequence[Task]) -> Executor:
@@ -141,7 +148,8 @@ def local_functions(tasks: Iterable[Task]) -> list[str]:
     """Name the activations that were registered in this process and can be found in no other."""
     runs = (run for task in tasks for run in task.runs)
     choices = {choice for run in runs for choice in run.model.activation}
-    return sorted(choice.name for choice in choices if choice.code and ":" not in choice.name)
+    own = (choice.name for choice in choices if choice.code)
+    return sorted(name for name in own if not ACTIVATIONS.is_foreign(name))
 
 
 def affordable_workers(plan: Plan, free_mb: float | None) -> int:

@@ -2,15 +2,15 @@
 
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, final
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from fathom.activations import ACTIVATIONS
 from fathom.data.config import DataConfig
 from fathom.data.splits import PreparedData, prepare
 from fathom.engine.run import EpochReport, train_cohort
@@ -29,6 +29,7 @@ from fathom.execution.base import (
     Task,
 )
 from fathom.spec.grid import config_digest
+from fathom.spec.own_modules import allow
 from fathom.store.fingerprint import Fingerprint, machine_fingerprint
 from fathom.store.results import StudyFolder
 from fathom.store.tables import make_table
@@ -57,7 +58,7 @@ class Trainer:
             FathomError: If the results folder or the data cannot be used.
         """
         for module in task.allowed_modules:
-            ACTIVATIONS.allow(module)
+            allow(module)
         if self._folder is None or self._folder.path != task.folder:
             self._folder = StudyFolder.join(task.folder, fingerprint=fingerprint())
         listener = emit if isinstance(emit, _Listener) else _Listener(emit)
@@ -104,9 +105,8 @@ class Trainer:
 
     def _train(self, folder: StudyFolder, task: Task, emit: Emit) -> None:
         data = self._prepared(task)
-        meta = {"data_config": config_digest(data.config), "data": data.digest}
-        _require_same_data(folder, task, meta)
-        state = folder.load_state(task.cohort_id)
+        require_same_data(folder.path, data, computed_from(folder))
+        state = folder.load_state(task.cohort_id, data=data.digest)
         run_ids = tuple(run.id for run in task.runs)
         epoch = 0 if state is None else int(state["epoch"])
         emit(CohortStarted(cohort_id=task.cohort_id, run_ids=run_ids, epoch=epoch))
@@ -114,10 +114,11 @@ class Trainer:
             task.runs,
             data,
             state=state,
-            save_state=_saver(folder, task),
+            save_state=_saver(folder, task, data.digest),
             on_epoch=lambda report: emit(_epoch_done(task.cohort_id, run_ids, report)),
         )
         frames = {name: make_table(name, columns) for name, columns in _tables(result)}
+        meta = {"data_config": config_digest(data.config), "data": data.digest}
         folder.commit_cohort(task.cohort_id, frames, result.weights, meta)
         rows = frames["runs"].select("run_id", "name", "outcome", "reason").iter_rows(named=True)
         outcomes = tuple(RunOutcome(**row) for row in rows)
@@ -163,17 +164,38 @@ def finished_runs(folder: StudyFolder) -> set[str]:
     return {run_id for record in folder.committed().values() for run_id in record["runs"]}
 
 
-def _require_same_data(folder: StudyFolder, task: Task, meta: Mapping[str, str]) -> None:
+def computed_from(folder: StudyFolder, tasks: Iterable[Task] = ()) -> set[tuple[str, str]]:
+    """Return what results were computed from: digests of data settings, each with one of the data.
+
+    Args:
+        folder: Whose committed cohorts are looked at.
+        tasks: Cohorts whose saved states are looked at, too.
+    """
+    metas = [record["meta"] for record in folder.committed().values()]
+    committed = {(meta["data_config"], meta["data"]) for meta in metas}
+    return committed | {
+        (config_digest(task.runs[0].data), data)
+        for task in tasks
+        for data in folder.state_data(task.cohort_id)
+    }
+
+
+def require_same_data(folder: Path, data: PreparedData, past: Iterable[tuple[str, str]]) -> None:
     """Refuse to mix results of different data under one name, such as a file that was replaced.
+
+    Args:
+        folder: The results folder.
+        data: What is to be computed from.
+        past: What `computed_from` returned.
 
     Raises:
         StoreError: If the folder holds results of other data.
     """
-    metas = [record["meta"] for record in folder.committed().values()]
-    if any(m["data_config"] == meta["data_config"] and m["data"] != meta["data"] for m in metas):
-        config = task.runs[0].data
+    config = data.config
+    settings = config_digest(config)
+    if any(known == settings and digest != data.digest for known, digest in past):
         raise StoreError(
-            f"{folder.path}: was computed from other data: {config.path or config.name} has "
+            f"{folder}: was computed from other data: {config.path or config.name} has "
             "changed since. Put the old data back, or choose another results folder"
         )
 
@@ -208,13 +230,13 @@ def _explain(error: BaseException) -> str:
     return f"training raised {text}"
 
 
-def _saver(folder: StudyFolder, task: Task) -> Callable[[Callable[[], State]], None]:
+def _saver(folder: StudyFolder, task: Task, data: str) -> Callable[[Callable[[], State]], None]:
     last_s = time.monotonic()
 
     def save(state: Callable[[], State]) -> None:
         nonlocal last_s
         if time.monotonic() - last_s >= task.checkpoint_every_s:
-            folder.save_state(task.cohort_id, state())
+            folder.save_state(task.cohort_id, state(), data=data)
             last_s = time.monotonic()
 
     return save

@@ -1,5 +1,6 @@
 """Lay out and save a chart with matplotlib: no global state, equal bytes for equal charts."""
 
+import io
 import textwrap
 import warnings
 from collections.abc import Iterator, Sequence
@@ -26,6 +27,7 @@ from fathom.figures.paint import (
     set_y_range,
     write,
 )
+from fathom.store.commit import writing
 
 # What would otherwise differ from call to call: dates and versions.
 _METADATA: dict[str, dict[str, Any]] = {
@@ -127,10 +129,16 @@ def draw(chart: Chart) -> Figure:
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write a figure as PNG, SVG or PDF by the path's suffix."""
-    kind = path.suffix[1:]
+    """Write a figure as PNG, SVG or PDF by the path's suffix.
+
+    Raises:
+        StoreError: If the file cannot be written.
+    """
+    kind, content = path.suffix[1:], io.BytesIO()
     with _quiet(), matplotlib.rc_context({"svg.hashsalt": "fathom"}):
-        figure.savefig(path, format=kind, dpi=150, metadata=_METADATA[kind])
+        figure.savefig(content, format=kind, dpi=150, metadata=_METADATA[kind])
+    with writing(path, content.tell()):
+        path.write_bytes(content.getvalue())
 
 
 @contextmanager

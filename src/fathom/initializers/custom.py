@@ -59,17 +59,22 @@ def as_factory(found: object) -> Factory:
         found: `fill(tensor, generator)`; an `Initializer`; or a function of parameters with
             defaults that returns an `Initializer`.
 
+    Returns:
+        A factory. Its `__wrapped__` is what was found, so that `digest_code` sees the user's code.
+
     Raises:
         ComponentError: If it is none of these.
     """
     if isinstance(found, Initializer):
-        return lambda: found
+        return _without_parameters(lambda: found, found)
     if not callable(found):
         raise ComponentError(
             "an initializer must be fill(tensor, generator), an Initializer or a function that "
             f"returns one; got a {type(found).__name__}"
         )
-    return _fill_factory(found) if _takes_tensor(found) else _checked_factory(found)
+    if _takes_tensor(found):
+        return _without_parameters(lambda: custom(found, name=_label(found)), found)
+    return _checked_factory(found)
 
 
 def _takes_tensor(function: Callable[..., Any]) -> bool:
@@ -81,12 +86,10 @@ def _takes_tensor(function: Callable[..., Any]) -> bool:
     return any(p.kind in positional and p.default is p.empty for p in parameters)
 
 
-def _fill_factory(fill: Callable[..., Any]) -> Factory:
-    def make() -> Initializer:
-        return custom(fill, name=_label(fill))
-
-    make.__doc__ = fill.__doc__
-    return make
+def _without_parameters(factory: Factory, found: object) -> Factory:
+    vars(factory).update(__wrapped__=found, __signature__=inspect.Signature())
+    factory.__doc__ = getattr(found, "__doc__", None)
+    return factory
 
 
 def _checked_factory(function: Callable[..., Any]) -> Factory:

@@ -10,6 +10,7 @@ from fathom.errors import FathomError, suggestion
 from fathom.figures import FIGURES, FigureSpec, Frames, make
 from fathom.figures.draw import FORMATS, save
 from fathom.figures.frames import FigureError, number_text, select, values, varying
+from fathom.store.commit import writing
 
 MAX_FILES = 12  # of one figure of single runs; the page shows the rest
 MIN_RUNS = 6  # in a file of its own for each value of a setting
@@ -43,7 +44,7 @@ def write_images(frames: Frames, folder: Path, formats: Sequence[str]) -> Images
         formats: Some of `png`, `svg` and `pdf`.
 
     Raises:
-        FathomError: If a format is unknown.
+        FathomError: If a format is unknown or a file cannot be written.
     """
     for wanted in formats:
         if wanted not in FORMATS:
@@ -51,7 +52,8 @@ def write_images(frames: Frames, folder: Path, formats: Sequence[str]) -> Images
                 f"unknown format {wanted[:40]!r}.{suggestion(wanted, FORMATS)} "
                 f"Known: {', '.join(FORMATS)}"
             )
-    (folder / "figures").mkdir(parents=True, exist_ok=True)
+    with writing(folder / "figures"):
+        (folder / "figures").mkdir(parents=True, exist_ok=True)
     images = Images({}, {})
     for spec in FIGURES.values() if formats else ():
         try:

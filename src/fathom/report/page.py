@@ -4,7 +4,6 @@ import base64
 import hashlib
 import html
 import json
-import os
 import re
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
@@ -14,6 +13,7 @@ from fathom.figures.frames import Frames, in_order
 from fathom.report.images import write_images
 from fathom.report.pack import pack
 from fathom.report.payload import charts, compress, study_table, to_script
+from fathom.store.commit import commit
 
 _SCRIPTS = ("data", "dom", "state", "charts", "panels", "table", "matrix", "details", "main")
 
@@ -41,9 +41,8 @@ def write_report(
         The path of the page.
 
     Raises:
-        FathomError: If a format is unknown.
+        FathomError: If a format is unknown or a file cannot be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     ordered = in_order(frames)
     images = write_images(ordered, folder, formats)
     page = render_page(
@@ -55,9 +54,7 @@ def write_report(
         left_out=images.left_out,
     )
     path = folder / "report.html"
-    aside = path.with_suffix(".html.new")  # a reader never sees half a page
-    aside.write_text(page, encoding="utf-8", newline="\n")
-    os.replace(aside, path)
+    commit(path, page.encode())  # a reader never sees half a page
     return path
 
 

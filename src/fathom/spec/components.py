@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from inspect import Parameter
 from typing import Any, Final
 
-from fathom.activations.code_digest import digest_code
+from fathom.code_digest import digest_code
 from fathom.errors import ComponentError, suggestion
 from fathom.registry import Choice, Registry, Value
 from fathom.spec.checks import MAX_VALUES, Check, Wrong, collect, refuse
@@ -140,7 +140,7 @@ class Component(Check):
         if count > MAX_VALUES:
             refuse(f"its parameters make {count:,} values; must be {MAX_VALUES:,} at most")
         name = self.registry.canonical(name)
-        if ":" in name:  # a user's own function: its code is read anew, whatever a file says
+        if self.registry.is_foreign(name):  # its code is read anew, whatever a file says
             code = digest_code(self.registry.factory(name))
         found: list[Chosen] = []
         for values in itertools.product(*options.values()):

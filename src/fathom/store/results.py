@@ -176,26 +176,42 @@ class StudyFolder:
         self._cohorts.commit(cohort_id, frames, weights, meta)
         self.drop_state(cohort_id)
 
-    def save_state(self, cohort_id: str, state: Mapping[str, Tensor]) -> None:
+    def save_state(self, cohort_id: str, state: Mapping[str, Tensor], *, data: str) -> None:
         """Save a checkpoint of a claimed cohort; the one before it is kept too.
+
+        Args:
+            cohort_id: The cohort.
+            state: Everything from which training goes on.
+            data: Digest of the data that it was computed from.
 
         Raises:
             StoreError: If it cannot be written.
         """
         folder = self._cohorts.held_folder(cohort_id)
-        tensors.save_checkpoint(folder, cohort_id, self._ledger.machine, state)
+        tensors.save_checkpoint(folder, cohort_id, self._ledger.machine, data, state)
 
-    def load_state(self, cohort_id: str) -> dict[str, Tensor] | None:
-        """Load the newest whole checkpoint of a claimed cohort that a machine like this made.
+    def load_state(self, cohort_id: str, *, data: str) -> dict[str, Tensor] | None:
+        """Load a claimed cohort's newest whole checkpoint that a machine like this made.
+
+        Args:
+            cohort_id: The cohort.
+            data: Digest of the data that it must have been computed from.
 
         Raises:
             StoreError: If a damaged checkpoint cannot be set aside.
         """
         folder = self._cohorts.held_folder(cohort_id)
         machine = self._ledger.machine
-        state, damages = tensors.load_checkpoint(self.path, folder, cohort_id, machine)
+        state, damages = tensors.load_checkpoint(self.path, folder, cohort_id, machine, data)
         self._cohorts.note(*damages)
         return state
+
+    def state_data(self, cohort_id: str) -> set[str]:
+        """Return digests of the data that a cohort's whole checkpoints were computed from.
+
+        Nobody needs to have claimed the cohort.
+        """
+        return tensors.checkpoint_data(self._cohorts.folder(cohort_id), cohort_id)
 
     def drop_state(self, cohort_id: str) -> None:
         """Forget the checkpoints of a claimed cohort."""
@@ -210,6 +226,19 @@ class StudyFolder:
         """
         with wait_for_lock(self.path / opening.LOCK):
             self._cohorts.note(*texts.put_text(self.path, self._ledger, name, text))
+
+    def first_text(self, name: str, text: str) -> str:
+        """Put a text file unless there is a whole one, and return what it holds now.
+
+        Raises:
+            StoreError: If it cannot be written.
+            ValueError: If the name is not a plain file name.
+        """
+        with wait_for_lock(self.path / opening.LOCK):
+            kept = self.read_text(name)
+            if kept is None:
+                self._cohorts.note(*texts.put_text(self.path, self._ledger, name, text))
+        return text if kept is None else kept
 
     def read_text(self, name: str) -> str | None:
         """Return a text file that `write_text` put, or None when it is missing or damaged.

@@ -1,8 +1,8 @@
 """Tensors on disk: weights that anybody may open, and checkpoints that only resuming reads.
 
 Both are safetensors, which hold no code. A checkpoint carries one line before them,
-`<cohort> <machine> <sha256>`, so that it is compared with its hash, and with whose it must be,
-before anything parses it.
+`<cohort> <machine> <data> <sha256>`, so that it is compared with its hash, and with whose it must
+be, before anything parses it.
 """
 
 import hashlib
@@ -42,7 +42,7 @@ def read_member(path: Path, prefix: str) -> dict[str, Tensor]:
 
 
 def save_checkpoint(
-    folder: Path, cohort_id: str, machine: str, tensors: Mapping[str, Tensor]
+    folder: Path, cohort_id: str, machine: str, data: str, tensors: Mapping[str, Tensor]
 ) -> None:
     """Save a checkpoint and keep the one before it.
 
@@ -50,13 +50,14 @@ def save_checkpoint(
         folder: The cohort's folder, whose lock the caller holds.
         cohort_id: Whose checkpoint it is.
         machine: Digest of the fingerprint under which it was computed.
+        data: Digest of the data that it was computed from.
         tensors: Everything from which training goes on.
 
     Raises:
         StoreError: If it cannot be written; then the one before still serves.
     """
     payload = tensor_bytes(tensors)
-    owner = f"{cohort_id} {machine}"
+    owner = f"{cohort_id} {machine} {data}"
     if os.path.lexists(folder / _NEWEST):
         with writing(folder / _BEFORE):
             os.replace(folder / _NEWEST, folder / _BEFORE)
@@ -64,17 +65,19 @@ def save_checkpoint(
 
 
 def load_checkpoint(
-    root: Path, folder: Path, cohort_id: str, machine: str
+    root: Path, folder: Path, cohort_id: str, machine: str, data: str
 ) -> tuple[dict[str, Tensor] | None, list[Damage]]:
     """Load the newest checkpoint that is whole.
 
-    One of another machine is passed over, so that no run is computed half here, half there.
+    One of another machine or of other data is passed over, so that no run is computed half here,
+    half there.
 
     Args:
         root: The study's folder, for the quarantine.
         folder: The cohort's folder, whose lock the caller holds.
         cohort_id: Whose checkpoint it must be.
         machine: Digest of the fingerprint under which it must have been computed.
+        data: Digest of the data that it must have been computed from.
 
     Returns:
         The tensors, or None when there is no good checkpoint, and what was damaged.
@@ -91,9 +94,19 @@ def load_checkpoint(
         except ValueError as error:
             damages.append(set_aside(root, path, str(error)))
             continue
-        if owner == f"{cohort_id} {machine}":
+        if owner == f"{cohort_id} {machine} {data}":
             return tensors, damages
     return None, damages
+
+
+def checkpoint_data(folder: Path, cohort_id: str) -> set[str]:
+    """Return the digests of the data that a cohort's whole checkpoints were computed from."""
+    found = set()
+    for path in (folder / _NEWEST, folder / _BEFORE):
+        with suppress(ValueError):
+            owner, _ = _open_checkpoint(path, cohort_id)
+            found.add(owner.rpartition(" ")[2])
+    return found
 
 
 def _open_checkpoint(path: Path, cohort_id: str) -> tuple[str, dict[str, Tensor]]:

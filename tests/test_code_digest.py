@@ -3,13 +3,17 @@
 import os
 import subprocess
 import sys
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FunctionType
 
 import pytest
 import torch
 
-from fathom.activations.code_digest import digest_code
+from fathom.activations import ACTIVATIONS, Activation
+from fathom.code_digest import digest_code
+from fathom.initializers import INITIALIZERS, Initializer
+from fathom.registry import Choice
 
 BASE = """
 import math, torch
@@ -75,7 +79,7 @@ def test_it_is_the_same_in_another_process(tmp_path: Path) -> None:
     (tmp_path / "user_module.py").write_text(BASE)
     code = (
         "from user_module import phi\n"
-        "from fathom.activations.code_digest import digest_code\n"
+        "from fathom.code_digest import digest_code\n"
         "print(digest_code(phi))"
     )
     environment = os.environ | {"PYTHONHASHSEED": "12345", "PYTHONPATH": str(tmp_path)}
@@ -96,3 +100,21 @@ def test_functions_that_call_each_other_come_to_an_end() -> None:
     text = "def phi(h): return other(h)\ndef other(h): return phi(h)"
     assert digest_code(phi_of(text)) == digest_code(phi_of(text))
     assert digest_code(phi_of(text)) != digest_code(phi_of(text.replace("return phi(h)", "1")))
+
+
+@dataclass(frozen=True)
+class Mode:
+    kind: str
+
+
+def test_components_count_by_what_they_compute() -> None:
+    def normal(**params: float) -> Initializer:
+        return INITIALIZERS.build(Choice("normal", tuple(params.items())))
+
+    def leaky(slope: float) -> Activation:
+        return ACTIVATIONS.build(Choice("leaky_relu", (("slope", slope),)))
+
+    assert digest_code(normal(std=3.0)) != digest_code(normal(std=4.0))
+    assert digest_code(leaky(0.1)) != digest_code(leaky(0.2))
+    assert digest_code(leaky(0.1)) == digest_code(replace(leaky(0.1), formula="other words"))
+    assert digest_code(Mode("a")) != digest_code(Mode("b"))  # a user's texts may decide

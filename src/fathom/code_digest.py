@@ -1,5 +1,6 @@
 """What a user's own function consists of, as a short text: a changed function is another run."""
 
+import dataclasses
 import functools
 import hashlib
 import inspect
@@ -8,8 +9,6 @@ from types import CellType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 from torch import Tensor
-
-from fathom.activations.base import Activation
 
 # Functions from here are named, not read: they change with a version, which a study records anyway.
 LIBRARIES = frozenset({"fathom", "torch", "numpy", "scipy", *sys.stdlib_module_names})
@@ -50,8 +49,6 @@ def _describe(given: Any, seen: set[int]) -> str:  # noqa: ANN401 - whatever a f
             return f"{{{','.join(sorted(pairs))}}}"
         case Tensor():
             return f"{value.dtype}:{value.tolist()!r}"
-        case Activation():
-            return _describe((value.value, value.slope, value.kinks, value.max_slope), seen)
         case ModuleType():
             return value.__name__
         case CodeType():
@@ -62,18 +59,23 @@ def _describe(given: Any, seen: set[int]) -> str:  # noqa: ANN401 - whatever a f
             return _describe((value.__func__, value.__self__), seen)
         case FunctionType():
             return _describe_function(value, seen)
+        case _ if dataclasses.is_dataclass(value) and not isinstance(value, type):
+            return _describe_record(value, seen)
         case _:
             return _describe_object(value, seen)
 
 
 def _describe_function(function: FunctionType, seen: set[int]) -> str:
-    if function.__module__.partition(".")[0] in LIBRARIES:
+    package = function.__module__.partition(".")[0]
+    if package in LIBRARIES - {"fathom"}:
         return f"{function.__module__}.{function.__qualname__}"
     if id(function) in seen:
         return "seen"  # it calls itself, or two functions share it
     seen.add(id(function))
-    used = {name: function.__globals__.get(name) for name in _global_names(function.__code__)}
     cells = [_content(cell) for cell in function.__closure__ or ()]
+    if package == "fathom":  # what ours were made with, such as the std of an initializer
+        return f"{function.__module__}.{function.__qualname__}{_describe(cells, seen)}"
+    used = {name: function.__globals__.get(name) for name in _global_names(function.__code__)}
     parts = (function.__code__, function.__defaults__, function.__kwdefaults__, cells, used)
     return _describe(parts, seen)
 
@@ -92,6 +94,14 @@ def _content(cell: CellType) -> object:
         return cell.cell_contents
     except ValueError:  # not yet filled
         return None
+
+
+def _describe_record(value: Any, seen: set[int]) -> str:  # noqa: ANN401
+    """Describe a dataclass by its fields; the texts of our components only tell about them."""
+    ours = type(value).__module__.partition(".")[0] == "fathom"
+    held = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    counted = {key: item for key, item in held.items() if not (ours and isinstance(item, str))}
+    return f"{type(value).__module__}.{type(value).__qualname__}{_describe(counted, seen)}"
 
 
 def _describe_object(value: Any, seen: set[int]) -> str:  # noqa: ANN401
