@@ -4,11 +4,11 @@ import re
 from pathlib import Path
 
 import pytest
-from made_frames import study
 
 from fathom.errors import FathomError
 from fathom.figures.frames import in_order
 from fathom.report.images import file_stems, split_pages, write_images
+from made_frames import study
 
 
 def test_files_of_a_small_study(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from made_frames import study
 
 from fathom.figures.layer_maps import layer_matrix, layers_of
 from fathom.report.pack import (
@@ -17,6 +16,7 @@ from fathom.report.pack import (
     sign_last,
     thin,
 )
+from made_frames import study
 
 SENTINELS = {-32768: np.nan, -32767: 0.0, -32766: -np.inf, 32767: np.inf}
 
