@@ -63,7 +63,7 @@ def epoch_done(runs: tuple[Run, ...], epoch: int) -> Event:
         run_ids=tuple(run.id for run in runs),
         epoch=epoch,
         epochs=4,
-        test_accuracy=0.5,
+        train_accuracy=0.5,
     )
 
 
@@ -84,7 +84,7 @@ def test_work_is_weighed_by_its_cost(plan: Plan, runs: tuple[Run, ...]) -> None:
     assert tally.share == pytest.approx(2 * 2 / 32)
     assert tally.remaining_s == pytest.approx(10 * 28 / 4)
     assert tally.epochs_per_s == pytest.approx(4 / 10)
-    assert "test accuracy up to 50.0%" in tally.describe()
+    assert "train accuracy up to 50.0%" in tally.describe()
 
 
 def test_what_was_done_before_counts_as_done_but_not_as_speed(

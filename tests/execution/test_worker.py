@@ -64,9 +64,9 @@ def test_a_task_is_trained_told_and_committed(folder: StudyFolder, make_run: Mak
     events = train(folder, *runs)
     assert [type(event) for event in events] == [CohortStarted, EpochDone, EpochDone, CohortDone]
     assert [event.epoch for event in of(EpochDone, events)] == [1, 2]
-    accuracy = folder.table("epochs").group_by("epoch").agg(pl.col("test_accuracy").max())
+    accuracy = folder.table("epochs").group_by("epoch").agg(pl.col("train_accuracy").max())
     best = dict(accuracy.iter_rows())
-    assert [event.test_accuracy for event in of(EpochDone, events)] == [best[1], best[2]]
+    assert [event.train_accuracy for event in of(EpochDone, events)] == [best[1], best[2]]
     assert {run.run_id for run in events[-1].outcomes} == {run.id for run in runs}  # type: ignore[union-attr]
     assert worker.finished_runs(folder) == {run.id for run in runs}
 

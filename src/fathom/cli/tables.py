@@ -66,7 +66,7 @@ def print_summary(study: "Study", results: "Results") -> None:
     if runs.is_empty():
         return
     metric = best_metric(runs)
-    table = _table("best runs", (metric, "right"), ("test_accuracy", "right"))
+    table = _table("best runs (last epoch)", (metric, "right"), ("test_accuracy", "right"))
     ranking = pl.col(metric).fill_nan(None)
     best = runs.sort(ranking, descending=True, nulls_last=True).head(_BEST)
     for row in best.iter_rows(named=True):

@@ -39,14 +39,12 @@ class EpochReport(NamedTuple):
         epochs: Epochs to train at most.
         running: Which runs are still going.
         train_accuracy: Share of hits on the epoch's batches.
-        test_accuracy: Share of hits on the test part.
     """
 
     epoch: int
     epochs: int
     running: np.ndarray[tuple[int], np.dtype[np.bool_]]
     train_accuracy: np.ndarray[tuple[int], np.dtype[np.float64]]
-    test_accuracy: np.ndarray[tuple[int], np.dtype[np.float64]]
 
 
 def make_engine(runs: Sequence[Run], data: PreparedData) -> Engine:
@@ -264,5 +262,4 @@ def _report(training: CohortTraining) -> EpochReport:
         epochs=training.runs[0].train.epochs,
         running=training.running[:num].numpy(),
         train_accuracy=row[:, EPOCH_VALUES.index("train_accuracy")],
-        test_accuracy=row[:, EPOCH_VALUES.index("test_accuracy")],
     )

@@ -86,14 +86,14 @@ class EpochDone:
         run_ids: Its runs.
         epoch: Epochs trained so far.
         epochs: Epochs to train at most.
-        test_accuracy: Highest share of hits on the test part among the runs.
+        train_accuracy: Highest share of hits on the epoch's batches among the runs.
     """
 
     cohort_id: str
     run_ids: tuple[str, ...]
     epoch: int
     epochs: int
-    test_accuracy: float
+    train_accuracy: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

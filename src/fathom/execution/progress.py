@@ -68,7 +68,7 @@ class Tally:
             self._given_epochs += self._num_epochs - num_epochs
         elif isinstance(event, EpochDone):
             self._reach(event.run_ids, event.epoch)
-            self.best_accuracy = max(self.best_accuracy, event.test_accuracy)
+            self.best_accuracy = max(self.best_accuracy, event.train_accuracy)
         elif isinstance(event, CohortDone):
             self.outcomes.update(run.outcome for run in event.outcomes if self._end(run.run_id))
         elif isinstance(event, CohortFailed):
@@ -126,7 +126,7 @@ class Tally:
         if self.failed:
             parts.append(f"{len(self.failed)} failed")
         if self.best_accuracy:
-            parts.append(f"test accuracy up to {self.best_accuracy:.1%}")
+            parts.append(f"train accuracy up to {self.best_accuracy:.1%}")
         if self.epochs_per_s:
             parts.append(f"{self.epochs_per_s:.3g} epochs/s")
         if self.num_ended < self.num_runs:

@@ -255,5 +255,5 @@ def _epoch_done(cohort_id: str, run_ids: tuple[str, ...], report: EpochReport) -
         epoch=report.epoch,
         epochs=report.epochs,
         # NaN for runs that ended before this epoch, which `fmax` passes over.
-        test_accuracy=float(np.fmax.reduce(report.test_accuracy, initial=0.0)),
+        train_accuracy=float(np.fmax.reduce(report.train_accuracy, initial=0.0)),
     )
