@@ -56,15 +56,17 @@ def test_fused_step_equals_update_with_the_formed_gradient(choice: Choice) -> No
     assert rule.fused is not None
     generator = torch.Generator().manual_seed(2)
     shape = {"dtype": torch.float64, "generator": generator}
-    weight, bias = torch.randn(3, 4, 5, **shape), torch.randn(3, 1, 5, **shape)
-    left, delta = torch.randn(3, 4, 6, **shape), torch.randn(3, 6, 5, **shape)
+    param = torch.randn(3, 4, 5, **shape)
+    slots = tuple(torch.randn(3, 4, 5, **shape) for _ in range(rule.num_slots))
+    left, right = torch.randn(3, 4, 6, **shape), torch.randn(3, 6, 5, **shape)
     c = coefficients(rule, 1)
-    plain_weight, plain_bias = weight.clone(), bias.clone()
-    rule.update(plain_weight, left @ delta, (), c)
-    rule.update(plain_bias, delta.sum(1, keepdim=True), (), c)
-    rule.fused(weight, bias, left, delta.clone(), c)
-    torch.testing.assert_close(weight, plain_weight, rtol=1e-13, atol=1e-14)
-    torch.testing.assert_close(bias, plain_bias, rtol=1e-13, atol=1e-14)
+    plain, plain_slots = param.clone(), tuple(slot.clone() for slot in slots)
+    rule.update(plain, left @ right, plain_slots, c)
+    scaled = right if rule.scale is None else right * c[rule.scale]
+    rule.fused(param, left, scaled, slots, c)
+    torch.testing.assert_close(param, plain, rtol=1e-13, atol=1e-14)
+    for slot, other in zip(slots, plain_slots, strict=True):
+        torch.testing.assert_close(slot, other, rtol=1e-13, atol=1e-14)
 
 
 def test_a_first_adam_step_has_the_size_of_the_rate() -> None:

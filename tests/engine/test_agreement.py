@@ -49,7 +49,7 @@ def compare(runs: list[Run], data: PreparedData, *, from_same_state: bool) -> fl
         index = torch.arange(step * 16, step * 16 + 16) % len(data.train.targets)
         x, target = x_all[index], data.train.targets[index]
         stacked.update.coefficients = step_coefficients(runs, step)
-        stacked.train_step(x, target)
+        stacked.train_step(torch.cat([x.T, torch.ones(1, len(x)).double()]), target)
         for trainer in single.trainers:
             losses, _ = trainer.losses_and_hits(x, target)
             trainer.descend(losses.mean(), trainer.run.train.lr)
@@ -65,12 +65,13 @@ def copy_state(stacked: StackedEngine, single: SingleEngine) -> None:
     for member, trainer in enumerate(single.trainers):
         state = {name: t[member] for name, t in stacked.weights().items()}
         trainer.net.load_state_dict(state)
-        for linear, module in zip(stacked.linears, trainer.net.layers, strict=True):
-            for mine, theirs in ((linear.weight, module.weight), (linear.bias, module.bias)):
-                slots = trainer.optimizer.state[theirs]
-                names = [n for n in ("momentum_buffer", "exp_avg", "exp_avg_sq") if n in slots]
-                for name, slot in zip(names, mine.slots, strict=True):
-                    slots[name].copy_(slot[member].T.reshape(theirs.shape))
+        for affine, module in zip(stacked.affines, trainer.net.layers, strict=True):
+            optimizer_state = trainer.optimizer.state
+            kept = optimizer_state[module.weight]
+            names = [n for n in ("momentum_buffer", "exp_avg", "exp_avg_sq") if n in kept]
+            for name, slot in zip(names, affine.parameter.slots, strict=True):
+                optimizer_state[module.weight][name].copy_(slot[member, :-1].T)
+                optimizer_state[module.bias][name].copy_(slot[member, -1])
 
 
 def step_coefficients(runs: list[Run], step: int) -> dict[str, torch.Tensor]:
@@ -165,14 +166,14 @@ def test_whole_trainings_record_the_same(
 def test_the_comparison_notices_a_wrong_update(
     make_run: Callable[..., Run], data: PreparedData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A check of the check: a bias update that is off by a millionth must be seen."""
+    """A check of the check: an update that is off by a millionth must be seen."""
     from fathom.engine import sinks
 
-    honest = sinks.ApplyUpdate.linear
+    honest = sinks.ApplyUpdate.affine
 
     def planted(self: sinks.ApplyUpdate, layer: object, left: object, delta: torch.Tensor) -> None:
         honest(self, layer, left, delta * (1 + 1e-6))  # type: ignore[arg-type]
 
-    monkeypatch.setattr(sinks.ApplyUpdate, "linear", planted)
+    monkeypatch.setattr(sinks.ApplyUpdate, "affine", planted)
     runs = [make_run(precision="float64", seed=seed) for seed in (0, 1)]
     assert compare(runs, data, from_same_state=False) > TOLERANCE

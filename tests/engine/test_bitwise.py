@@ -95,7 +95,7 @@ def test_a_nan_weight_stays_in_its_run(make_run: Callable[..., Run], data: Prepa
 
     runs = members(make_run, 4)
     clean, poisoned = CohortTraining(runs, data), CohortTraining(runs, data)
-    poisoned.engine.linears[1].weight.value[2, 0, 0] = float("nan")  # type: ignore[attr-defined]
+    poisoned.engine.affines[1].parameter.value[2, 0, 0] = float("nan")  # type: ignore[attr-defined]
     for training in (clean, poisoned):
         training.start()
         training.advance()
@@ -114,8 +114,8 @@ def test_the_comparison_notices_mixed_runs(
 
     honest = StackedEngine.forward
 
-    def planted(self: StackedEngine, x: torch.Tensor) -> torch.Tensor:
-        logits = honest(self, x)
+    def planted(self: StackedEngine, x: torch.Tensor, pre: object = None) -> torch.Tensor:
+        logits = honest(self, x, pre)
         return logits + 1e-7 * logits.mean(0, keepdim=True)
 
     runs = members(make_run, 4)

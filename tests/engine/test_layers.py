@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from fathom.activations import ACTIVATIONS
-from fathom.engine.layers import Linear, Pointwise, Segment, Workspace
+from fathom.engine.layers import Affine, Pointwise, Segment, Workspace
 from fathom.engine.sinks import CollectGradients, clip_by_norm
 from fathom.registry import Choice
 
@@ -13,43 +13,54 @@ def randn(*shape: int, seed: int = 0) -> torch.Tensor:
     return torch.randn(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
 
 
+def augmented(x: torch.Tensor) -> torch.Tensor:
+    ones = torch.ones(*x.shape[:-2], 1, x.shape[-1], dtype=x.dtype)
+    return torch.cat([x, ones], -2)
+
+
 @pytest.mark.parametrize("shared", [True, False], ids=["shared input", "input of each run"])
-def test_linear_equals_autograd(shared: bool) -> None:
+def test_affine_equals_autograd(shared: bool) -> None:
     space = Workspace(torch.float64)
-    weight, bias = randn(3, 4, 5), randn(3, 1, 5, seed=1)
-    x = randn(6, 4, seed=2) if shared else randn(3, 6, 4, seed=2)
-    grad_out = randn(3, 6, 5, seed=3)
-    layer = Linear(0 if shared else 1, weight.clone(), bias.clone(), space)
+    weight, bias = randn(3, 4, 5), randn(3, 5, seed=1)
+    x = randn(4, 6, seed=2) if shared else randn(3, 4, 6, seed=2)
+    delta = randn(3, 5, 6, seed=3)
+    layer = Affine(0 if shared else 1, weight, bias, space)
     sink = CollectGradients(2, space, keep_pre=True)
-    out = layer.forward(x).clone()
-    grad_in = layer.backward(grad_out.clone(), sink)
+    out = layer.forward(augmented(x), torch.empty(3, 5, 6, dtype=torch.float64))
+    grad_in = layer.backward(delta.clone(), sink)
 
     leaves = [t.clone().requires_grad_() for t in (x, weight, bias)]
-    expected = leaves[0] @ leaves[1] + leaves[2]
-    grads = torch.autograd.grad(expected, leaves, grad_out)
+    expected = leaves[1].transpose(1, 2) @ leaves[0] + leaves[2][:, :, None]
+    grads = torch.autograd.grad(expected, leaves, delta)
     torch.testing.assert_close(out, expected.detach())
-    torch.testing.assert_close(sink.weight[layer.index], grads[1])
-    torch.testing.assert_close(sink.bias[layer.index], grads[2])
-    torch.testing.assert_close(sink.pre[layer.index], grad_out)
+    torch.testing.assert_close(sink.parameters[layer.index][:, :-1], grads[1])
+    torch.testing.assert_close(sink.parameters[layer.index][:, -1], grads[2])
+    torch.testing.assert_close(sink.pre[layer.index], delta)
+    torch.testing.assert_close(layer.parameter.weight, weight)
+    torch.testing.assert_close(layer.parameter.bias, bias)
     if shared:
         assert grad_in is None  # nobody differentiates the data
     else:
         torch.testing.assert_close(grad_in, grads[0])
 
 
-def test_pointwise_applies_to_each_run_its_own_activation() -> None:
-    names = ["tanh", "relu", "spline_sigmoid"]
+@pytest.mark.parametrize(
+    "names", [["tanh", "gelu", "spline_sigmoid"], ["tanh", "relu", "sigmoid"]], ids=str
+)
+def test_pointwise_applies_to_each_run_its_own_activation(names: list[str]) -> None:
     phis = [ACTIVATIONS.build(Choice(name)) for name in names]
     segments = [Segment(slice(i, i + 1), phi) for i, phi in enumerate(phis)]
     layer = Pointwise(0, segments, Workspace(torch.float64))
-    h, grad_out = randn(3, 6, 5), randn(3, 6, 5, seed=1)
-    out = layer.forward(h)
-    slopes = layer.slope()
-    grad_in = layer.backward(
-        grad_out.clone(), CollectGradients(1, Workspace(h.dtype), keep_pre=False)
-    )
+    h, grad_out = randn(3, 5, 6), randn(3, 5, 6, seed=1)
+    destination = layer.destination(3, 5, 6)
+    in_place = all(phi.in_place for phi in phis)
+    out = layer.forward(destination.copy_(h))
+    assert (out.data_ptr() == destination.data_ptr()) == in_place
+    assert torch.equal(out[:, -1], torch.ones(3, 6).double())
+    slopes = layer.slope(h)
+    grad_in = layer.backward(grad_out.clone())
     for run, phi in enumerate(phis):
-        torch.testing.assert_close(out[run], phi.value(h[run]))
+        torch.testing.assert_close(out[run, :-1], phi.value(h[run]))
         torch.testing.assert_close(slopes[run], phi.slope(h[run]))
         torch.testing.assert_close(grad_in[run], grad_out[run] * phi.slope(h[run]))
 
@@ -84,4 +95,14 @@ def test_workspace_gives_the_same_memory_for_a_smaller_batch() -> None:
     assert again.data_ptr() == large.data_ptr()
     assert again.data_ptr() != small.data_ptr()
     assert space.take("b", 2, 3).data_ptr() != again.data_ptr()
-    assert again.is_contiguous()
+
+
+def test_the_row_of_ones_survives_a_change_of_shape() -> None:
+    space = Workspace(torch.float32)
+    for batch in (8, 3, 8, 5):
+        buffer = space.take_augmented("x", 2, 4, batch)
+        buffer.units.fill_(7)
+        assert buffer.whole.shape == (2, 5, batch)
+        assert (buffer.whole[:, -1] == 1).all()
+        again = space.take_augmented("x", 2, 4, batch)
+        assert (again.units == 7).all(), "the same shape twice in a row keeps its content"

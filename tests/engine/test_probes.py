@@ -31,8 +31,8 @@ def view_of(pre: torch.Tensor, name: str = "relu", **given: torch.Tensor) -> Lay
         "slope": phi.slope(pre),
         "saturation_slope": torch.full((pre.shape[0],), phi.saturation_slope, dtype=torch.float64),
         "grad_pre": torch.ones_like(pre),
-        "grad_weight": torch.ones(pre.shape[0], 2, pre.shape[2]),
-        "weight": torch.ones(pre.shape[0], 2, pre.shape[2]),
+        "grad_weight": torch.ones(pre.shape[0], 2, pre.shape[1]),
+        "weight": torch.ones(pre.shape[0], 2, pre.shape[1]),
     }
     return LayerView(pre=pre, **(defaults | given))
 
@@ -69,7 +69,7 @@ def test_planted_dead_units_are_counted_and_healthy_ones_are_not() -> None:
     pre[0, 0, 1] = 1.0
     pre[0, :4, 2] = 1.0
     pre[0, :, 3] = 1.0
-    got = measure_layer(view_of(pre))
+    got = measure_layer(view_of(pre.transpose(1, 2)))
     assert got["dead_share"].item() == 0.25
     assert got["soft_dead_share"].item() == 0.5
 
@@ -106,8 +106,8 @@ def test_mean_cosine_equals_the_loop_over_pairs() -> None:
     for run in range(2):
         pairs = [
             float(torch.dot(a, b) / (a.norm() * b.norm()))
-            for i, a in enumerate(pre[run])
-            for j, b in enumerate(pre[run])
+            for i, a in enumerate(pre[run].T)
+            for j, b in enumerate(pre[run].T)
             if i != j
         ]
         assert mean_cosine(pre)[run].item() == pytest.approx(np.mean(pairs), abs=1e-14)

@@ -8,10 +8,9 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-Elementwise = Callable[[Tensor], Tensor]
+from fathom.stacks import apart
 
-# Elements that torch's CPU kernels take at once: at most four AVX-512 registers of float32.
-VECTOR_BLOCK = 64
+Elementwise = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,12 +18,16 @@ class FastPath:
     """In-place forms for the training loop, equal to `value` and `slope` on finite inputs.
 
     Attributes:
-        forward: `forward(h, out)` writes phi(h) into `out`.
-        backward: `backward(grad, h, act)` multiplies `grad` in place by phi'(h); `act` is phi(h).
+        forward: `forward(h, out)` writes phi(h) into `out`, and may overwrite `h` with whatever
+            `backward` wants to find there, such as the slope.
+        backward: `backward(grad, kept, act)` multiplies `grad` in place by phi'(h); `kept` is what
+            forward left in `h`, and `act` is phi(h).
+        in_place: Backward looks at `act` alone, so that `out` may be `h` itself: half the memory.
     """
 
     forward: Callable[[Tensor, Tensor], None]
     backward: Callable[[Tensor, Tensor, Tensor], None]
+    in_place: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,35 +68,40 @@ class Activation:
         levels_off = bool((far.abs() < 1e-9).all())
         return self.max_slope if levels_off and self.max_slope > 0 else math.inf
 
+    @property
+    def in_place(self) -> bool:
+        """True where `forward_into` may be given one tensor for both `h` and `out`."""
+        return self.fast is not None and self.fast.in_place
+
     def forward_into(self, h: Tensor, out: Tensor) -> None:
-        """Write phi(h) into `out`, both `[R, B, O]`; a run's bits do not depend on its siblings."""
-        for h_run, out_run in zip(_apart(h), _apart(out), strict=True):
+        """Write phi(h) into `out`, both `[R, ...]`; a run's bits do not depend on its siblings.
+
+        Afterwards `h` holds what `backward_into` needs.
+        """
+        for h_run, out_run in zip(apart(h), apart(out), strict=True):
             if self.fast is not None:
                 self.fast.forward(h_run, out_run)
             else:
                 out_run.copy_(self.value(h_run))
 
     def slope_into(self, h: Tensor, out: Tensor) -> None:
-        """Write phi'(h) into `out`, both `[R, B, O]`."""
-        for h_run, out_run in zip(_apart(h), _apart(out), strict=True):
+        """Write phi'(h) into `out`, both `[R, ...]`."""
+        for h_run, out_run in zip(apart(h), apart(out), strict=True):
             out_run.copy_(self.slope(h_run))
 
-    def backward_into(self, grad: Tensor, h: Tensor, act: Tensor) -> None:
-        """Multiply `grad` in place by phi'(h), where `act` is phi(h), all `[R, B, O]`."""
-        for grad_run, h_run, act_run in zip(_apart(grad), _apart(h), _apart(act), strict=True):
+    def backward_into(self, grad: Tensor, kept: Tensor, act: Tensor) -> None:
+        """Multiply `grad` in place by phi'(h), all `[R, ...]`.
+
+        Args:
+            grad: dL/dphi, which becomes dL/dh.
+            kept: What `forward_into` left in `h`.
+            act: phi(h).
+        """
+        for grad_run, kept_run, act_run in zip(apart(grad), apart(kept), apart(act), strict=True):
             if self.fast is not None:
-                self.fast.backward(grad_run, h_run, act_run)
+                self.fast.backward(grad_run, kept_run, act_run)
             else:
-                grad_run.mul_(self.slope(h_run))
-
-
-def _apart(stack: Tensor) -> tuple[Tensor, ...]:
-    """Split a stack into its runs where their elements would share a vector register.
-
-    torch's kernels handle what is left over at the end of a tensor by another formula, which
-    differs in the last bit. So a run whose size is no multiple of the vectors needs its own tensor.
-    """
-    return (stack,) if stack[0].numel() % VECTOR_BLOCK == 0 else stack.unbind(0)
+                grad_run.mul_(self.slope(kept_run))
 
 
 def keep_nan(h: Tensor, result: Tensor) -> Tensor:

@@ -58,14 +58,14 @@ def _exponential_linear(
     def forward(h: Tensor, out: Tensor) -> None:
         ATEN.elu.out(h, alpha, scale, out=out)
 
-    def backward(grad: Tensor, h: Tensor, act: Tensor) -> None:
+    def backward(grad: Tensor, kept: Tensor, act: Tensor) -> None:
         ATEN.elu_backward.grad_input(grad, alpha, scale, 1, True, act, grad_input=grad)
 
     return Activation(
         name=name,
         value=value,
         slope=slope,
-        fast=FastPath(forward=forward, backward=backward),
+        fast=FastPath(forward=forward, backward=backward, in_place=True),
         kinks=() if alpha == 1 else (0.0,),
         max_slope=scale * max(1.0, alpha),
         formula=formula,
@@ -82,8 +82,8 @@ def softplus() -> Activation:
     def forward(h: Tensor, out: Tensor) -> None:
         ATEN.softplus.out(h, 1, SOFTPLUS_THRESHOLD, out=out)
 
-    def backward(grad: Tensor, h: Tensor, act: Tensor) -> None:
-        ATEN.softplus_backward.grad_input(grad, h, 1, SOFTPLUS_THRESHOLD, grad_input=grad)
+    def backward(grad: Tensor, kept: Tensor, act: Tensor) -> None:
+        ATEN.softplus_backward.grad_input(grad, kept, 1, SOFTPLUS_THRESHOLD, grad_input=grad)
 
     return Activation(
         name="softplus",

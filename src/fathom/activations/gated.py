@@ -4,6 +4,7 @@ Far out on the left the gate is exactly 0 in every precision. There h is held at
 -inf * 0 would be NaN. Far out on both sides the slope is constant, and held likewise.
 """
 
+import functools
 import math
 from typing import Literal
 
@@ -48,7 +49,7 @@ def gelu(form: Literal["erf", "tanh"] = "erf") -> Activation:
         name="gelu",
         value=value,
         slope=slope,
-        fast=_gelu_fast("none" if form == "erf" else "tanh"),
+        fast=_gelu_fast() if form == "erf" else _gelu_tanh_fast(),
         max_slope=steepest,
         formula=formula,
         source="Hendrycks & Gimpel 2016, arXiv:1606.08415, sec. 2",
@@ -86,12 +87,39 @@ def _gelu_tanh_slope(h: Tensor) -> Tensor:
     return gate + x * argument_slope * gate * torch.sigmoid(-argument)
 
 
-def _gelu_fast(approximate: str) -> FastPath:
-    def forward(h: Tensor, out: Tensor) -> None:
-        ATEN.gelu.out(h, approximate=approximate, out=out)
+def _gelu_fast() -> FastPath:
+    """Compute value and slope together: both need Phi(h), the distribution function, once.
 
-    def backward(grad: Tensor, h: Tensor, act: Tensor) -> None:
-        ATEN.gelu_backward.grad_input(grad, h, approximate=approximate, grad_input=grad)
+    With y = -h / sqrt(2): Phi(h) = erfc(y) / 2, and the density is e^(-y^2) / sqrt(2 pi).
+    """
+
+    def forward(h: Tensor, out: Tensor) -> None:
+        y = torch.mul(h, -math.sqrt(0.5), out=out)
+        log_density = _scalar(-math.log(2 * math.pi) / 2, h.dtype, h.device)
+        density = torch.addcmul(log_density, y, y, value=-1, out=h).exp_()
+        twice_cdf = torch.erfc(y)
+        torch.addcmul(twice_cdf, y, density, value=-2 * math.sqrt(2), out=h)  # twice the slope
+        zero = _scalar(0.0, h.dtype, h.device)
+        torch.addcmul(zero, y, twice_cdf, value=-math.sqrt(0.5), out=out)
+
+    def backward(grad: Tensor, kept: Tensor, act: Tensor) -> None:
+        zero = _scalar(0.0, grad.dtype, grad.device)
+        torch.addcmul(zero, grad, kept, value=0.5, out=grad)
+
+    return FastPath(forward=forward, backward=backward)
+
+
+@functools.cache
+def _scalar(value: float, dtype: torch.dtype, device: torch.device) -> Tensor:
+    return torch.tensor(value, dtype=dtype, device=device)
+
+
+def _gelu_tanh_fast() -> FastPath:
+    def forward(h: Tensor, out: Tensor) -> None:
+        ATEN.gelu.out(h, approximate="tanh", out=out)
+
+    def backward(grad: Tensor, kept: Tensor, act: Tensor) -> None:
+        ATEN.gelu_backward.grad_input(grad, kept, approximate="tanh", grad_input=grad)
 
     return FastPath(forward=forward, backward=backward)
 
@@ -109,8 +137,8 @@ def silu() -> Activation:
     def forward(h: Tensor, out: Tensor) -> None:
         ATEN.silu.out(h, out=out)
 
-    def backward(grad: Tensor, h: Tensor, act: Tensor) -> None:
-        ATEN.silu_backward.grad_input(grad, h, grad_input=grad)
+    def backward(grad: Tensor, kept: Tensor, act: Tensor) -> None:
+        ATEN.silu_backward.grad_input(grad, kept, grad_input=grad)
 
     return Activation(
         name="silu",
@@ -143,8 +171,8 @@ def mish() -> Activation:
         odds = torch.add(growth, 2, out=out).mul_(growth)
         odds.div_(torch.add(odds, 2, out=growth)).mul_(h)
 
-    def backward(grad: Tensor, h: Tensor, act: Tensor) -> None:
-        x = h.clamp(-LOGISTIC_BOUND, MISH_BOUND)
+    def backward(grad: Tensor, kept: Tensor, act: Tensor) -> None:
+        x = kept.clamp(-LOGISTIC_BOUND, MISH_BOUND)
         growth = x.exp()
         odds = (growth + 2).mul_(growth)
         inverse = (odds + 2).reciprocal_()
@@ -176,8 +204,8 @@ def hardswish() -> Activation:
     def forward(h: Tensor, out: Tensor) -> None:
         ATEN.hardswish.out(h, out=out)
 
-    def backward(grad: Tensor, h: Tensor, act: Tensor) -> None:
-        ATEN.hardswish_backward.out(grad, h, out=grad)
+    def backward(grad: Tensor, kept: Tensor, act: Tensor) -> None:
+        ATEN.hardswish_backward.out(grad, kept, out=grad)
 
     return Activation(
         name="hardswish",

@@ -21,14 +21,14 @@ def relu() -> Activation:
     def forward(h: Tensor, out: Tensor) -> None:
         torch.clamp_min(h, 0, out=out)
 
-    def backward(grad: Tensor, h: Tensor, act: Tensor) -> None:
-        ATEN.threshold_backward.grad_input(grad, h, 0, grad_input=grad)
+    def backward(grad: Tensor, kept: Tensor, act: Tensor) -> None:
+        ATEN.threshold_backward.grad_input(grad, act, 0, grad_input=grad)  # act > 0 where h > 0
 
     return Activation(
         name="relu",
         value=F.relu,
         slope=slope,
-        fast=FastPath(forward=forward, backward=backward),
+        fast=FastPath(forward=forward, backward=backward, in_place=True),
         kinks=(0.0,),
         max_slope=1.0,
         formula="max(0, h)",
@@ -54,8 +54,8 @@ def leaky_relu(slope: float = 0.01) -> Activation:
     def forward(h: Tensor, out: Tensor) -> None:
         ATEN.leaky_relu.out(h, negative, out=out)
 
-    def backward(grad: Tensor, h: Tensor, act: Tensor) -> None:
-        ATEN.leaky_relu_backward.grad_input(grad, h, negative, False, grad_input=grad)
+    def backward(grad: Tensor, kept: Tensor, act: Tensor) -> None:
+        ATEN.leaky_relu_backward.grad_input(grad, kept, negative, False, grad_input=grad)
 
     return Activation(
         name="leaky_relu",
@@ -98,14 +98,14 @@ def _hard_limited(name: str, low: float, high: float, *, source: str) -> Activat
     def forward(h: Tensor, out: Tensor) -> None:
         torch.clamp(h, low, high, out=out)
 
-    def backward(grad: Tensor, h: Tensor, act: Tensor) -> None:
-        ATEN.hardtanh_backward.grad_input(grad, h, low, high, grad_input=grad)
+    def backward(grad: Tensor, kept: Tensor, act: Tensor) -> None:
+        ATEN.hardtanh_backward.grad_input(grad, act, low, high, grad_input=grad)
 
     return Activation(
         name=name,
         value=value,
         slope=slope,
-        fast=FastPath(forward=forward, backward=backward),
+        fast=FastPath(forward=forward, backward=backward, in_place=True),
         kinks=(float(low), float(high)),
         max_slope=1.0,
         formula=f"min(max(h, {low:g}), {high:g})",

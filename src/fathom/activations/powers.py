@@ -17,14 +17,14 @@ def identity() -> Activation:
     def forward(h: Tensor, out: Tensor) -> None:
         out.copy_(h)
 
-    def backward(grad: Tensor, h: Tensor, act: Tensor) -> None:
+    def backward(grad: Tensor, kept: Tensor, act: Tensor) -> None:
         """Leave the gradient: the slope is 1."""
 
     return Activation(
         name="identity",
         value=torch.clone,
         slope=slope,
-        fast=FastPath(forward=forward, backward=backward),
+        fast=FastPath(forward=forward, backward=backward, in_place=True),
         max_slope=1.0,
         formula="h",
         source=ELEMENTARY,

@@ -19,14 +19,14 @@ def tanh() -> Activation:
     def forward(h: Tensor, out: Tensor) -> None:
         torch.tanh(h, out=out)
 
-    def backward(grad: Tensor, h: Tensor, act: Tensor) -> None:
+    def backward(grad: Tensor, kept: Tensor, act: Tensor) -> None:
         ATEN.tanh_backward.grad_input(grad, act, grad_input=grad)
 
     return Activation(
         name="tanh",
         value=torch.tanh,
         slope=slope,
-        fast=FastPath(forward=forward, backward=backward),
+        fast=FastPath(forward=forward, backward=backward, in_place=True),
         max_slope=1.0,
         formula="(e^h - e^-h) / (e^h + e^-h)",
         source="LeCun et al. 1998, Efficient backprop",
@@ -42,14 +42,14 @@ def sigmoid() -> Activation:
     def forward(h: Tensor, out: Tensor) -> None:
         torch.sigmoid(h, out=out)
 
-    def backward(grad: Tensor, h: Tensor, act: Tensor) -> None:
+    def backward(grad: Tensor, kept: Tensor, act: Tensor) -> None:
         ATEN.sigmoid_backward.grad_input(grad, act, grad_input=grad)
 
     return Activation(
         name="sigmoid",
         value=torch.sigmoid,
         slope=slope,
-        fast=FastPath(forward=forward, backward=backward),
+        fast=FastPath(forward=forward, backward=backward, in_place=True),
         max_slope=0.25,
         formula="1 / (1 + e^-h)",
         source="Rumelhart et al. 1986, Learning representations by back-propagating errors",

@@ -205,14 +205,14 @@ def _make_backward(
 ) -> Callable[[Tensor, Tensor, Tensor], None]:
     first, last = pieces[0].start, pieces[-1].stop
 
-    def backward(grad: Tensor, h: Tensor, act: Tensor) -> None:
-        step, bend = torch.empty_like(h), torch.empty_like(h)
-        slope = torch.full_like(h, inner[0])
+    def backward(grad: Tensor, kept: Tensor, act: Tensor) -> None:
+        step, bend = torch.empty_like(kept), torch.empty_like(kept)
+        slope = torch.full_like(kept, inner[0])
         for piece in pieces:
-            torch.clamp(h, piece.start, piece.stop, out=step).sub_(piece.start)
+            torch.clamp(kept, piece.start, piece.stop, out=step).sub_(piece.start)
             slope.addcmul_(step, torch.mul(step, 3 * piece.twist, out=bend).add_(2 * piece.bend))
-        slope.add_(torch.lt(h, first, out=step), alpha=outer[0] - inner[0])
-        slope.add_(torch.gt(h, last, out=step), alpha=outer[1] - inner[1])
+        slope.add_(torch.lt(kept, first, out=step), alpha=outer[0] - inner[0])
+        slope.add_(torch.gt(kept, last, out=step), alpha=outer[1] - inner[1])
         grad.mul_(slope)
 
     return backward

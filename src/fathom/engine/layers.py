@@ -1,115 +1,148 @@
-"""Layers of a stacked network: small records of forward and backward over all runs at once.
+"""Layers of a stacked network: forward and backward over all runs at once.
 
-A layer keeps what its backward needs from its last forward. Backward hands the gradient of the
-layer's parameters to a *sink*, which either updates them on the spot or collects gradients; the
-layer does not know which. A new kind of layer (a norm, a skip) is another class with these two
-methods.
+Units lie before samples, `[R, O, B]`, and the input of an affine map carries a last row of ones:
+then weights and biases are one parameter `[R, I+1, O]`, and forward, backward and update are one
+product each. A layer keeps what its backward needs from its last forward.
 
-Shapes: R runs, B batch, I in, O out. The first layer reads an input `[B, I]` that all runs share;
-it is broadcast, never copied.
+Backward hands the gradient of the parameters to a *sink*, which either updates them on the spot or
+collects gradients; the layer does not know which.
+
+Shapes: R runs, B batch, I in, O out. The input of the first layer is shared by all runs: it is
+broadcast, never copied.
 """
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Protocol
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
 from fathom.activations.base import Activation
+from fathom.stacks import aligned, lay_out, room
+
+
+class Augmented(NamedTuple):
+    """Inputs of an affine map, one memory in two views.
+
+    Attributes:
+        whole: `[R, I+1, B]`; the last row is ones.
+        units: `[R, I, B]`, the rows before.
+    """
+
+    whole: Tensor
+    units: Tensor
 
 
 class Workspace:
-    """Buffers by role, allocated once: a smaller shape is a view of the same memory."""
+    """Stacks by role, allocated once: a smaller shape is a view of the same memory."""
 
-    def __init__(self, dtype: torch.dtype) -> None:
-        self._dtype = dtype
+    def __init__(self, dtype: torch.dtype, device: torch.device | str = "cpu") -> None:
+        self._dtype, self._device = dtype, device
         self._memory: dict[str, Tensor] = {}
         self._views: dict[tuple[str, tuple[int, ...]], Tensor] = {}
+        self._augmented: dict[str, Augmented] = {}
 
-    def take(self, role: str, *shape: int) -> Tensor:
-        """Return a contiguous buffer; its content is whatever was left there."""
-        view = self._views.get((role, shape))
+    def take(self, role: str, num_runs: int, *shape: int) -> Tensor:
+        """Return a stack `[R, *shape]`; its content is whatever was left there."""
+        key = role, (num_runs, *shape)
+        view = self._views.get(key)
         if view is None:
-            view = self._views[role, shape] = self._reserve(role, math.prod(shape)).view(shape)
+            memory = self._reserve(role, room(num_runs, *shape))
+            view = self._views[key] = lay_out(memory, num_runs, *shape)
         return view
+
+    def take_augmented(self, role: str, num_runs: int, fan_in: int, batch: int) -> Augmented:
+        """Return a buffer whose row of ones is in place; the role must be used this way only."""
+        last = self._augmented.get(role)
+        whole = self.take(role, num_runs, fan_in + 1, batch)
+        if last is None or last.whole is not whole:  # another shape had this memory
+            whole[:, fan_in] = 1
+            last = self._augmented[role] = Augmented(whole, whole[:, :fan_in])
+        return last
 
     def _reserve(self, role: str, size: int) -> Tensor:
         memory = self._memory.get(role)
         if memory is None or memory.numel() < size:
             self._views = {key: v for key, v in self._views.items() if key[0] != role}
-            memory = self._memory[role] = torch.empty(size, dtype=self._dtype)
+            memory = torch.empty(size, dtype=self._dtype, device=self._device)
+            self._memory[role] = memory
         return memory[:size]
 
 
 @dataclass(slots=True, eq=False)
 class Parameter:
-    """A stacked parameter with its optimizer's state.
+    """Weights and biases of a layer for all runs, with their optimizer's state.
 
     Attributes:
-        value: `[R, I, O]` or `[R, 1, O]`.
+        value: `[R, I+1, O]`; the last row is the bias.
         slots: Tensors of the same shape, as many as the optimizer asks for.
     """
 
     value: Tensor
-    slots: tuple[Tensor, ...] = field(default=())
+    slots: tuple[Tensor, ...] = ()
+
+    @property
+    def weight(self) -> Tensor:
+        """W, a view `[R, I, O]`."""
+        return self.value[:, :-1]
+
+    @property
+    def bias(self) -> Tensor:
+        """b, a view `[R, O]`."""
+        return self.value[:, -1]
 
 
 class Sink(Protocol):
-    """Takes the gradient of a linear layer's parameters during backward."""
+    """Takes the gradient of an affine map's parameters during backward."""
 
-    def linear(self, layer: "Linear", left_RIB: Tensor, delta_RBO: Tensor) -> None:
-        """Receive weight gradient `left @ delta` and bias gradient `delta.sum(1)`, unformed.
+    def affine(self, layer: "Affine", left: Tensor, delta: Tensor) -> None:
+        """Receive the gradient `left @ delta^T` of the parameters, unformed.
 
-        The sink may overwrite `delta_RBO`, which is dL/dh of the layer.
+        Args:
+            layer: Whose gradient it is.
+            left: Its augmented input, `[R, I+1, B]`.
+            delta: dL/dh, `[R, O, B]`.
         """
 
 
-class Layer(Protocol):
-    """Forward and backward of one layer for all runs."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map `[R, B, I]` (or the shared `[B, I]`) to `[R, B, O]`."""
-
-    def backward(self, grad_out: Tensor, sink: Sink) -> Tensor | None:
-        """Map dL/d(output) to dL/d(input); None where nobody needs it. May overwrite `grad_out`."""
-
-
-class Linear:
-    """h = x W + b for every run.
+class Affine:
+    """h = W x + b for every run.
 
     Args:
         index: Number of the layer from 0; layer 0 reads the data and has no gradient of its input.
-        weight_RIO: Initial weights, changed in place by training.
-        bias_R1O: Initial biases, likewise.
+        weight_RIO: Initial weights.
+        bias_RO: Initial biases.
         space: Where buffers come from.
     """
 
-    def __init__(self, index: int, weight_RIO: Tensor, bias_R1O: Tensor, space: Workspace) -> None:
+    def __init__(self, index: int, weight_RIO: Tensor, bias_RO: Tensor, space: Workspace) -> None:
         self.index = index
-        self.weight = Parameter(weight_RIO)
-        self.bias = Parameter(bias_R1O)
+        self.parameter = Parameter(aligned(torch.cat([weight_RIO, bias_RO[:, None]], 1)))
         self._space = space
-        self._input = torch.empty(0)
+        self._left = torch.empty(0)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map `[R, B, I]` (or the shared `[B, I]`) to `[R, B, O]`."""
-        num_runs, _, fan_out = self.weight.value.shape
-        self._input = x if x.dim() == 3 else x.expand(num_runs, -1, -1)
-        out = self._space.take(f"pre{self.index}", num_runs, self._input.shape[1], fan_out)
-        torch.baddbmm(self.bias.value, self._input, self.weight.value, out=out)
-        return out
+    def forward(self, left: Tensor, out: Tensor) -> Tensor:
+        """Write h into `out`, `[R, O, B]`, from the augmented input, and return it.
 
-    def backward(self, grad_out: Tensor, sink: Sink) -> Tensor | None:
-        """Map dL/dh to dL/dx, or to None at the first layer."""
+        Args:
+            left: `[R, I+1, B]`, or `[I+1, B]` where all runs share it.
+            out: `[R, O, B]`.
+        """
+        value = self.parameter.value
+        self._left = left if left.dim() == 3 else left.expand(len(value), -1, -1)
+        return torch.bmm(value.transpose(1, 2), self._left, out=out)
+
+    def backward(self, delta: Tensor, sink: Sink) -> Tensor | None:
+        """Map dL/dh `[R, O, B]` to dL/dx `[R, I, B]`, or to None at the first layer."""
         grad_in = None
         if self.index > 0:  # nothing differentiates the data
+            weight = self.parameter.weight
             # Two buffers in turn: this one is written while the neighbour's is read.
             role = f"grad{self.index % 2}"
-            grad_in = self._space.take(role, *self._input.shape)
-            torch.bmm(grad_out, self.weight.value.transpose(1, 2), out=grad_in)
-        sink.linear(self, self._input.transpose(1, 2), grad_out)
+            grad_in = self._space.take(role, *weight.shape[:2], delta.shape[2])
+            torch.bmm(weight, delta, out=grad_in)
+        sink.affine(self, self._left, delta)
         return grad_in
 
 
@@ -124,35 +157,53 @@ class Segment:
 class Pointwise:
     """Each run's own activation at one depth; runs with the same one are neighbours.
 
+    Where every activation's backward needs its output alone, pre-activations are overwritten by
+    activations: half the memory traffic.
+
+    Args:
+        index: Number of the layer from 0.
+        segments: Which runs have which activation.
+        space: Where buffers come from.
+
     Attributes:
-        pre: h of the last forward, `[R, B, O]`.
-        act: phi(h) of the last forward, `[R, B, O]`.
+        act: phi(h) of the last forward, `[R, O, B]`.
     """
 
     def __init__(self, index: int, segments: Sequence[Segment], space: Workspace) -> None:
         self.index = index
         self.segments = tuple(segments)
         self._space = space
-        self.pre = self.act = torch.empty(0)
+        self._in_place = all(segment.activation.in_place for segment in segments)
+        self._kept = self.act = torch.empty(0)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map h to phi(h), `[R, B, O]`."""
-        self.pre = x
-        self.act = self._space.take(f"act{self.index}", *x.shape)
+    def destination(self, num_runs: int, num_units: int, batch: int) -> Tensor:
+        """Return the buffer `[R, O, B]` into which h is to be written before `forward`."""
+        if self._in_place:
+            return self._output(num_runs, num_units, batch).units
+        # Laid out like the other, lest a product takes another kernel because of its siblings.
+        return self._space.take(f"pre{self.index}", num_runs, num_units + 1, batch)[:, :-1]
+
+    def forward(self, h: Tensor) -> Tensor:
+        """Map h `[R, O, B]`, which is overwritten, to the augmented phi(h) `[R, O+1, B]`."""
+        output = self._output(*h.shape)
+        self._kept, self.act = h, output.units
         for segment in self.segments:
-            segment.activation.forward_into(x[segment.runs], self.act[segment.runs])
-        return self.act
+            segment.activation.forward_into(h[segment.runs], self.act[segment.runs])
+        return output.whole
 
-    def backward(self, grad_out: Tensor, sink: Sink) -> Tensor:
-        """Turn dL/dphi into dL/dh in place; there are no parameters, so the sink gets nothing."""
+    def backward(self, grad: Tensor) -> Tensor:
+        """Turn dL/dphi `[R, O, B]` into dL/dh in place."""
         for segment in self.segments:
             runs = segment.runs
-            segment.activation.backward_into(grad_out[runs], self.pre[runs], self.act[runs])
-        return grad_out
+            segment.activation.backward_into(grad[runs], self._kept[runs], self.act[runs])
+        return grad
 
-    def slope(self) -> Tensor:
-        """Return phi'(h) of the last forward, `[R, B, O]`."""
-        slopes = torch.empty_like(self.pre)
+    def slope(self, h: Tensor) -> Tensor:
+        """Return phi'(h), both `[R, O, B]`."""
+        slopes = torch.empty_like(h)
         for segment in self.segments:
-            segment.activation.slope_into(self.pre[segment.runs], slopes[segment.runs])
+            segment.activation.slope_into(h[segment.runs], slopes[segment.runs])
         return slopes
+
+    def _output(self, num_runs: int, num_units: int, batch: int) -> Augmented:
+        return self._space.take_augmented(f"act{self.index}", num_runs, num_units, batch)

@@ -3,7 +3,7 @@
 Both engines hand over the same `LayerView`s, so that a number means the same thing whichever engine
 trained the run. Everything is computed in float64: a gradient of 1e-25 squared is zero in float32.
 
-Shapes: R runs, B batch, I in, O out.
+Shapes: R runs, B batch, I in, O out. Units lie before samples.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,11 +22,11 @@ class LayerView:
     """One layer of R networks on the probe batch.
 
     Attributes:
-        pre: Pre-activations h `[R, B, O]`.
-        act: Activations phi(h) `[R, B, O]`; None for the output layer.
-        slope: phi'(h) `[R, B, O]`; None for the output layer.
+        pre: Pre-activations h `[R, O, B]`.
+        act: Activations phi(h) `[R, O, B]`; None for the output layer.
+        slope: phi'(h) `[R, O, B]`; None for the output layer.
         saturation_slope: Largest |phi'| of each run's activation `[R]`, `inf` where not defined.
-        grad_pre: dL/dh `[R, B, O]`.
+        grad_pre: dL/dh `[R, O, B]`.
         grad_weight: dL/dW `[R, I, O]`.
         weight: W `[R, I, O]`.
     """
@@ -42,15 +42,14 @@ class LayerView:
 
 def measure_layer(view: LayerView) -> dict[str, Tensor]:
     """Compute the layer columns of `records` except `update_ratio`, each `[R]` in float64."""
-    pre, grad_pre = view.pre.double(), view.grad_pre.double()
-    grad_weight = view.grad_weight.double()
+    grad_weight = _flat(view.grad_weight)
     return {
-        **_moments("pre", pre),
-        "pre_cosine": mean_cosine(pre),
+        **_moments("pre", _flat(view.pre)),
+        "pre_cosine": mean_cosine(view.pre.double()),
         "grad_norm": _norm(grad_weight),
-        "grad_mean_abs": grad_weight.abs().mean((1, 2)),
-        "grad_pre_rms": _rms(grad_pre),
-        "weight_norm": _norm(view.weight.double()),
+        "grad_mean_abs": grad_weight.abs().mean(1),
+        "grad_pre_rms": _rms(_flat(view.grad_pre)),
+        "weight_norm": _norm(_flat(view.weight)),
         **_activation_columns(view),
     }
 
@@ -60,11 +59,11 @@ def _activation_columns(view: LayerView) -> dict[str, Tensor]:
         absent = torch.full((view.pre.shape[0],), float("nan"), dtype=torch.float64)
         shares = ["dead_share", "soft_dead_share", "saturated_share"]
         return dict.fromkeys(["act_mean", "act_std", "act_rms", *shares], absent)
-    alive_share_RO = (view.slope != 0).double().mean(1)
-    bound_R11 = (SATURATED_SLOPE * view.saturation_slope.double()).view(-1, 1, 1)
-    saturated_R = (view.slope.double().abs() < bound_R11).double().mean((1, 2))
+    alive_share_RO = (view.slope != 0).double().mean(2)
+    bound_R1 = (SATURATED_SLOPE * view.saturation_slope.double())[:, None]
+    saturated_R = (_flat(view.slope).abs() < bound_R1).double().mean(1)
     return {
-        **_moments("act", view.act.double()),
+        **_moments("act", _flat(view.act)),
         "dead_share": (alive_share_RO == 0).double().mean(1),
         "soft_dead_share": (alive_share_RO < SOFT_DEAD_SHARE).double().mean(1),
         # Not defined for an activation that does not level off.
@@ -72,21 +71,26 @@ def _activation_columns(view: LayerView) -> dict[str, Tensor]:
     }
 
 
-def _moments(prefix: str, x: Tensor) -> dict[str, Tensor]:
-    mean = x.mean((1, 2))
-    centred = x - mean.view(-1, 1, 1)
-    return {f"{prefix}_mean": mean, f"{prefix}_std": _rms(centred), f"{prefix}_rms": _rms(x)}
+def _flat(x: Tensor) -> Tensor:
+    """Return each run's numbers as a row in float64, so that sums do not depend on the layout."""
+    return x.flatten(1).double()
 
 
-def _rms(x: Tensor) -> Tensor:
-    return x.square().mean((1, 2)).sqrt()
+def _moments(prefix: str, x_RN: Tensor) -> dict[str, Tensor]:
+    mean = x_RN.mean(1)
+    centred = x_RN - mean[:, None]
+    return {f"{prefix}_mean": mean, f"{prefix}_std": _rms(centred), f"{prefix}_rms": _rms(x_RN)}
 
 
-def _norm(x: Tensor) -> Tensor:
-    return x.square().sum((1, 2)).sqrt()
+def _rms(x_RN: Tensor) -> Tensor:
+    return x_RN.square().mean(1).sqrt()
 
 
-def mean_cosine(pre_RBO: Tensor) -> Tensor:
+def _norm(x_RN: Tensor) -> Tensor:
+    return x_RN.square().sum(1).sqrt()
+
+
+def mean_cosine(pre_ROB: Tensor) -> Tensor:
     """Average the cosine between the vectors of two different inputs, over all pairs.
 
     With unit vectors u_a, the sum of u_a.u_b over a != b is |sum u_a|^2 - B; no B x B matrix is
@@ -95,16 +99,16 @@ def mean_cosine(pre_RBO: Tensor) -> Tensor:
     Returns:
         `[R]`; NaN where an input's vector is zero, for which no angle is defined, or where B is 1.
     """
-    num = pre_RBO.shape[1]
-    unit = pre_RBO / pre_RBO.norm(dim=2, keepdim=True)
+    num = pre_ROB.shape[2]
+    unit = pre_ROB / pre_ROB.square().sum(1, keepdim=True).sqrt()
     pairs = num * (num - 1) if num > 1 else float("nan")
-    return torch.div(unit.sum(1).square().sum(1) - num, pairs)
+    return torch.div(unit.sum(2).square().sum(1) - num, pairs)
 
 
 def relative_change(before: Tensor, after: Tensor) -> Tensor:
     """Return the L2 norm of `after - before` over that of `before`, `[R]` in float64."""
-    start = before.double()
-    return _norm(after.double() - start) / _norm(start)
+    start = _flat(before)
+    return _norm(_flat(after) - start) / _norm(start)
 
 
 def histograms(views: Sequence[LayerView]) -> list[Mapping[str, Tensor]]:
@@ -125,7 +129,7 @@ def histograms(views: Sequence[LayerView]) -> list[Mapping[str, Tensor]]:
 
 def _histogram_rows(x: Tensor) -> Tensor:
     rows = torch.zeros(x.shape[0], HISTOGRAM_BINS + 2, dtype=torch.float64)
-    for run, values in enumerate(x.double().flatten(1)):
+    for run, values in enumerate(_flat(x)):
         if not torch.isfinite(values).all():
             rows[run, :2] = float("nan")
             continue

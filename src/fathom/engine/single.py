@@ -128,13 +128,13 @@ def _view(
     pre: Tensor, phi: Activation | None, grad_pre: Tensor, grad_weight: Tensor, weight: Tensor
 ) -> LayerView:
     return LayerView(
-        pre=pre[None],
-        act=None if phi is None else phi.value(pre)[None],
-        slope=None if phi is None else phi.slope(pre)[None],
+        pre=pre.T[None],
+        act=None if phi is None else phi.value(pre).T[None],
+        slope=None if phi is None else phi.slope(pre).T[None],
         saturation_slope=(
             None if phi is None else torch.tensor([phi.saturation_slope], dtype=torch.float64)
         ),
-        grad_pre=grad_pre[None],
+        grad_pre=grad_pre.T[None],
         grad_weight=grad_weight.T[None],
         weight=weight.T[None],
     )

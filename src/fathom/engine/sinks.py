@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from fathom.engine.layers import Linear, Workspace
+from fathom.engine.layers import Affine, Workspace
 from fathom.optimizers import Coefficients, Optimizer
 
 
@@ -24,26 +24,23 @@ class ApplyUpdate:
         self._space = space
         self.coefficients: Coefficients = {}
 
-    def linear(self, layer: Linear, left_RIB: Tensor, delta_RBO: Tensor) -> None:
+    def affine(self, layer: Affine, left: Tensor, delta: Tensor) -> None:
         """Update the layer."""
-        weight, bias = layer.weight, layer.bias
+        parameter, right = layer.parameter, delta.transpose(1, 2)
         if self._rule.fused is not None:
-            self._rule.fused(weight.value, bias.value, left_RIB, delta_RBO, self.coefficients)
+            self._rule.fused(parameter.value, left, right, parameter.slots, self.coefficients)
             return
-        grad = self._space.take("grad_weight", *weight.value.shape)
-        torch.bmm(left_RIB, delta_RBO, out=grad)
-        self._rule.update(weight.value, grad, weight.slots, self.coefficients)
-        grad_bias = delta_RBO.sum(1, keepdim=True)
-        self._rule.update(bias.value, grad_bias, bias.slots, self.coefficients)
+        grad = self._space.take("grad_parameter", *parameter.value.shape)
+        torch.bmm(left, right, out=grad)
+        self._rule.update(parameter.value, grad, parameter.slots, self.coefficients)
 
 
 class CollectGradients:
     """Keep every layer's gradients: for the probe, and for clipping by the norm of the whole.
 
     Attributes:
-        pre: dL/dh by layer, `[R, B, O]`; only where `keep_pre` was asked for.
-        weight: dL/dW by layer, `[R, I, O]`.
-        bias: dL/db by layer, `[R, 1, O]`.
+        pre: dL/dh by layer, `[R, O, B]`; only where `keep_pre` was asked for.
+        parameters: Gradient of weights and biases by layer, `[R, I+1, O]`.
     """
 
     def __init__(self, num_layers: int, space: Workspace, *, keep_pre: bool) -> None:
@@ -51,16 +48,14 @@ class CollectGradients:
         self._keep_pre = keep_pre
         empty = torch.empty(0)
         self.pre = [empty] * num_layers
-        self.weight = [empty] * num_layers
-        self.bias = [empty] * num_layers
+        self.parameters = [empty] * num_layers
 
-    def linear(self, layer: Linear, left_RIB: Tensor, delta_RBO: Tensor) -> None:
+    def affine(self, layer: Affine, left: Tensor, delta: Tensor) -> None:
         """Form and keep the layer's gradients."""
-        grad = self._space.take(f"grad_weight{layer.index}", *layer.weight.value.shape)
-        self.weight[layer.index] = torch.bmm(left_RIB, delta_RBO, out=grad)
-        self.bias[layer.index] = delta_RBO.sum(1, keepdim=True)
+        grad = self._space.take(f"grad_parameter{layer.index}", *layer.parameter.value.shape)
+        self.parameters[layer.index] = torch.bmm(left, delta.transpose(1, 2), out=grad)
         if self._keep_pre:
-            self.pre[layer.index] = delta_RBO.clone()
+            self.pre[layer.index] = delta.clone()
 
 
 def clip_by_norm(gradients: Sequence[Tensor], limit_R11: Tensor) -> None:

@@ -8,7 +8,7 @@ siblings.
 Shapes: R runs, B batch, I in, O out, K classes, L layers.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 
 import torch
@@ -17,16 +17,17 @@ from torch import Tensor
 from fathom.activations import ACTIVATIONS
 from fathom.data.splits import Part, PreparedData
 from fathom.engine.base import EVALUATION_BATCH, Scores, TrainingSums
-from fathom.engine.layers import Layer, Linear, Parameter, Pointwise, Segment, Sink, Workspace
+from fathom.engine.layers import Affine, Pointwise, Segment, Sink, Workspace
 from fathom.engine.probes import LayerView, relative_change
 from fathom.engine.sinks import ApplyUpdate, CollectGradients, clip_by_norm
 from fathom.engine.steps import batch_indices, coefficient_table, learning_rate
 from fathom.initializers import INITIALIZERS
-from fathom.losses import LOSSES, Loss
+from fathom.losses import LOSSES
 from fathom.models.mlp import initial_weights, layer_sizes
 from fathom.optimizers import OPTIMIZERS
 from fathom.registry import Choice
 from fathom.spec.grid import Run
+from fathom.stacks import aligned
 
 
 def neighbours(choices: Sequence[Choice]) -> list[tuple[slice, Choice]]:
@@ -62,18 +63,22 @@ class StackedEngine:
         self.losses = [
             (part, LOSSES.build(choice)) for part, choice in neighbours([r.loss for r in runs])
         ]
-        self.linears, self.layers = self._build_layers()
+        self.affines = self._draw_parameters()
+        self.pointwise = [
+            Pointwise(index, self._segments(index), self.space)
+            for index in range(first.model.depth)
+        ]
         self.update = ApplyUpdate(self.rule, self.space)
         self.limits = None
         if first.train.clip_norm is not None:
             limits = [run.train.clip_norm for run in runs]
             self.limits = torch.tensor(limits, dtype=self.dtype).view(-1, 1, 1)
         self.step = 0
-        self._ratios = torch.full((len(runs), len(self.linears)), float("nan"), dtype=torch.float64)
+        self._ratios = torch.full((len(runs), len(self.affines)), float("nan"), dtype=torch.float64)
 
-    def _build_layers(self) -> tuple[list[Linear], list[Layer]]:
-        hidden = self.runs[0].model.hidden
-        sizes = layer_sizes(self.data.num_features, hidden, self.data.num_classes)
+    def _draw_parameters(self) -> list[Affine]:
+        data = self.data
+        sizes = layer_sizes(data.num_features, self.runs[0].model.hidden, data.num_classes)
         drawn = [
             initial_weights(
                 sizes,
@@ -83,65 +88,84 @@ class StackedEngine:
             )
             for run in self.runs
         ]
-        linears: list[Linear] = []
-        layers: list[Layer] = []
+        affines = []
         for index in range(len(sizes)):
             weight = torch.stack([d[index].weight.T for d in drawn]).to(self.dtype)
-            bias = torch.stack([d[index].bias[None] for d in drawn]).to(self.dtype)
-            linears.append(Linear(index, weight.contiguous(), bias, self.space))
-            layers.append(linears[-1])
-            if index < len(hidden):
-                choices = [run.model.activation[index] for run in self.runs]
-                segments = [Segment(s, ACTIVATIONS.build(c)) for s, c in neighbours(choices)]
-                layers.append(Pointwise(index, segments, self.space))
-        for parameter in self._parameters(linears):
-            zeros = (torch.zeros_like(parameter.value) for _ in range(self.rule.num_slots))
-            parameter.slots = tuple(zeros)
-        return linears, layers
+            bias = torch.stack([d[index].bias for d in drawn]).to(self.dtype)
+            affine = Affine(index, weight, bias, self.space)
+            value = affine.parameter.value
+            zeros = torch.zeros_like(value)
+            affine.parameter.slots = tuple(aligned(zeros) for _ in range(self.rule.num_slots))
+            affines.append(affine)
+        return affines
 
-    @staticmethod
-    def _parameters(linears: Sequence[Linear]) -> list[Parameter]:
-        return [parameter for linear in linears for parameter in (linear.weight, linear.bias)]
+    def _segments(self, index: int) -> list[Segment]:
+        choices = [run.model.activation[index] for run in self.runs]
+        return [Segment(part, ACTIVATIONS.build(choice)) for part, choice in neighbours(choices)]
 
     # The step ------------------------------------------------------------------------------------
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Return logits `[R, B, K]` of a shared batch `[B, I]`."""
-        for layer in self.layers:
-            x = layer.forward(x)
-        return x
+    def forward(self, x: Tensor, pre: list[Tensor] | None = None) -> Tensor:
+        """Return logits `[R, B, K]` of a shared augmented batch `[I+1, B]`.
+
+        Args:
+            x: The batch; its last row is ones.
+            pre: Gets a copy of each hidden layer's pre-activations `[R, O, B]`.
+        """
+        num_runs, batch = len(self.runs), x.shape[1]
+        left = x
+        for affine, pointwise in zip(self.affines, self.pointwise, strict=False):
+            num_units = affine.parameter.value.shape[2]
+            h = affine.forward(left, pointwise.destination(num_runs, num_units, batch))
+            if pre is not None:
+                pre.append(h.clone())
+            left = pointwise.forward(h)
+        logits = self.space.take("logits", num_runs, batch, self.data.num_classes)
+        self.affines[-1].forward(left, logits.transpose(1, 2))
+        return logits
 
     def backward(self, grad: Tensor, sink: Sink) -> None:
         """Pass dL/dlogits `[R, B, K]` down; the sink receives each layer's gradients."""
-        passed: Tensor | None = grad
-        for layer in reversed(self.layers):
+        passed = self.affines[-1].backward(grad.transpose(1, 2), sink)
+        for affine, pointwise in zip(
+            reversed(self.affines[:-1]), reversed(self.pointwise), strict=True
+        ):
             assert passed is not None
-            passed = layer.backward(passed, sink)
+            passed = affine.backward(pointwise.backward(passed), sink)
 
-    def train_step(self, x_BI: Tensor, target_B: Tensor) -> tuple[Tensor, Tensor]:
-        """Update every run on one batch; return its losses and hits before the update, `[R, B]`."""
-        logits = self.forward(x_BI)
-        loss, hits = self._losses(logits, target_B), logits.argmax(2) == target_B
-        grad = self._loss_grad(logits, target_B)
-        if self.limits is None:
-            self.backward(grad, self.update)
-        else:
+    def train_step(self, x: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """Update every run on one batch, `[I+1, B]` and `[B]`.
+
+        Returns:
+            Losses and hits before the update, `[R, B]`.
+        """
+        logits = self.forward(x)
+        loss, fresh = self._loss_and_grad(logits, target)
+        grad = self.space.take("grad_logits", *fresh.shape).copy_(fresh)
+        hits = logits.argmax(2) == target
+        if self.limits is not None:
             self._clipped_step(grad, self.limits)
+            return loss, hits
+        if self.rule.scale is not None:
+            grad.mul_(self.update.coefficients[self.rule.scale])
+        self.backward(grad, self.update)
         return loss, hits
 
     def _clipped_step(self, grad: Tensor, limits: Tensor) -> None:
-        collected = CollectGradients(len(self.linears), self.space, keep_pre=False)
+        collected = CollectGradients(len(self.affines), self.space, keep_pre=False)
         self.backward(grad, collected)
-        gradients = [g for pair in zip(collected.weight, collected.bias, strict=True) for g in pair]
-        clip_by_norm(gradients, limits)
-        for parameter, gradient in zip(self._parameters(self.linears), gradients, strict=True):
+        clip_by_norm(collected.parameters, limits)
+        for affine, gradient in zip(self.affines, collected.parameters, strict=True):
+            parameter = affine.parameter
             self.rule.update(parameter.value, gradient, parameter.slots, self.update.coefficients)
 
-    def _losses(self, logits: Tensor, target: Tensor) -> Tensor:
-        return _by_run(logits, self.losses, lambda loss, x: loss.value(x, target))
-
-    def _loss_grad(self, logits: Tensor, target: Tensor) -> Tensor:
-        return _by_run(logits, self.losses, lambda loss, x: loss.grad(x, target))
+    def _loss_and_grad(self, logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """Apply each loss to its own runs' logits and put the pieces together again."""
+        pieces = [loss.value_and_grad(logits[part], target) for part, loss in self.losses]
+        if len(pieces) == 1:
+            return pieces[0]
+        values, grads = zip(*pieces, strict=True)
+        return torch.cat(values), torch.cat(grads)
 
     # The epoch -----------------------------------------------------------------------------------
 
@@ -157,22 +181,30 @@ class StackedEngine:
             self.step += 1
             self.update.coefficients = {name: rows[number] for name, rows in table.items()}
             last = number == len(batches) - 1
-            before = [linear.weight.value.clone() for linear in self.linears] if last else []
-            loss, hits = self.train_step(self._inputs(part, index), part.targets[index])
+            before = [a.parameter.weight.clone() for a in self.affines] if last else []
+            loss, hits = self.train_step(*self._batch(part, index))
             batch_loss = loss.double().sum(1)
             loss_sum += batch_loss
             hit_sum += hits.sum(1)
             fresh = (first_bad < 0) & ~torch.isfinite(batch_loss)
             first_bad.masked_fill_(fresh, self.step)
-        pairs = zip(before, self.linears, strict=True)
-        self._ratios = torch.stack([relative_change(w, lin.weight.value) for w, lin in pairs], 1)
+        pairs = zip(before, self.affines, strict=True)
+        self._ratios = torch.stack([relative_change(w, a.parameter.weight) for w, a in pairs], 1)
         seen = sum(len(index) for index in batches)
         rates = [learning_rate(run, self.step - 1, len(batches)) for run in self.runs]
         lr = torch.tensor(rates, dtype=torch.float64)
         return TrainingSums(loss_sum / seen, hit_sum / seen, lr, first_bad)
 
-    def _inputs(self, part: Part, index: Tensor) -> Tensor:
-        return self.data.scale(part.inputs[index], self.dtype)
+    def _batch(self, part: Part, index: Tensor) -> tuple[Tensor, Tensor]:
+        """Return samples as an augmented batch `[I+1, B]`, and their targets `[B]`."""
+        samples = torch.index_select(part.inputs, 0, index)
+        return self._augmented(samples), torch.index_select(part.targets, 0, index)
+
+    def _augmented(self, samples: Tensor) -> Tensor:
+        batch, num_features = samples.shape
+        x = self.space.take_augmented("input", 1, num_features, batch)
+        x.units[0].copy_(self.data.scale(samples, self.dtype).T)
+        return x.whole[0]
 
     # Measurement ---------------------------------------------------------------------------------
 
@@ -183,8 +215,8 @@ class StackedEngine:
         for start in range(0, len(part.targets), EVALUATION_BATCH):
             piece = slice(start, start + EVALUATION_BATCH)
             target = part.targets[piece]
-            logits = self.forward(self.data.scale(part.inputs[piece], self.dtype))
-            loss_sum += self._losses(logits, target).double().sum(1)
+            logits = self.forward(self._augmented(part.inputs[piece]))
+            loss_sum += self._loss_and_grad(logits, target)[0].double().sum(1)
             hit_sum += (logits.argmax(2) == target).sum(1)
         return Scores(loss_sum / len(part.targets), hit_sum / len(part.targets))
 
@@ -192,25 +224,33 @@ class StackedEngine:
         """Measure every layer on the probe batch; parameters stay as they are."""
         size = self.runs[0].record.probe_size
         inputs, target = self.data.train.inputs[:size], self.data.train.targets[:size]
-        logits = self.forward(self.data.scale(inputs, self.dtype))
-        collected = CollectGradients(len(self.linears), self.space, keep_pre=True)
-        # Taken before backward, which overwrites its gradients but not the activations.
-        pointwise = [layer for layer in self.layers if isinstance(layer, Pointwise)]
-        self.backward(self._loss_grad(logits, target), collected)
-        return [
-            LayerView(
-                pre=logits if index == len(pointwise) else pointwise[index].pre,
-                act=None if index == len(pointwise) else pointwise[index].act,
-                slope=None if index == len(pointwise) else pointwise[index].slope(),
-                saturation_slope=None
-                if index == len(pointwise)
-                else _saturation_slopes(pointwise[index]),
-                grad_pre=collected.pre[index],
-                grad_weight=collected.weight[index],
-                weight=linear.weight.value,
-            )
-            for index, linear in enumerate(self.linears)
-        ]
+        pre: list[Tensor] = []
+        logits = self.forward(self._augmented(inputs), pre)
+        collected = CollectGradients(len(self.affines), self.space, keep_pre=True)
+        self.backward(self._loss_and_grad(logits, target)[1], collected)
+        hidden = [self._hidden_view(i, pre[i], collected) for i in range(len(pre))]
+        output = LayerView(
+            pre=logits.transpose(1, 2),
+            act=None,
+            slope=None,
+            saturation_slope=None,
+            grad_pre=collected.pre[-1],
+            grad_weight=collected.parameters[-1][:, :-1],
+            weight=self.affines[-1].parameter.weight,
+        )
+        return [*hidden, output]
+
+    def _hidden_view(self, index: int, pre: Tensor, collected: CollectGradients) -> LayerView:
+        layer = self.pointwise[index]
+        return LayerView(
+            pre=pre,
+            act=layer.act,
+            slope=layer.slope(pre),
+            saturation_slope=_saturation_slopes(layer.segments, len(self.runs)),
+            grad_pre=collected.pre[index],
+            grad_weight=collected.parameters[index][:, :-1],
+            weight=self.affines[index].parameter.weight,
+        )
 
     def update_ratios(self) -> Tensor:
         """Return the relative size of the last weight step, `[R, L]`; NaN before training."""
@@ -221,15 +261,16 @@ class StackedEngine:
     def weights(self) -> dict[str, Tensor]:
         """Return copies of every run's parameters in `nn.Linear`'s layout behind the runs."""
         found = {}
-        for linear in self.linears:
-            name = f"layers.{linear.index}"
-            found[f"{name}.weight"] = linear.weight.value.transpose(1, 2).contiguous()
-            found[f"{name}.bias"] = linear.bias.value[:, 0].clone()
+        for affine in self.affines:
+            name = f"layers.{affine.index}"
+            found[f"{name}.weight"] = affine.parameter.weight.transpose(1, 2).contiguous()
+            found[f"{name}.bias"] = affine.parameter.bias.clone()
         return found
 
     def _state_tensors(self) -> dict[str, Tensor]:
         found = {}
-        for number, parameter in enumerate(self._parameters(self.linears)):
+        for number, affine in enumerate(self.affines):
+            parameter = affine.parameter
             found[f"parameter.{number}"] = parameter.value
             found |= {f"parameter.{number}.{i}": s for i, s in enumerate(parameter.slots)}
         return found
@@ -246,20 +287,9 @@ class StackedEngine:
         self.step = int(state["step"])
 
 
-def _by_run(
-    logits: Tensor,
-    losses: Sequence[tuple[slice, Loss]],
-    function: Callable[[Loss, Tensor], Tensor],
-) -> Tensor:
-    """Apply each loss to its own runs' logits and put the pieces together again."""
-    if len(losses) == 1:
-        return function(losses[0][1], logits)
-    return torch.cat([function(loss, logits[part]) for part, loss in losses])
-
-
-def _saturation_slopes(layer: Pointwise) -> Tensor:
+def _saturation_slopes(segments: Sequence[Segment], num_runs: int) -> Tensor:
     """Return each run's slope for saturation, `[R]`."""
-    slopes = torch.empty(layer.pre.shape[0], dtype=torch.float64)
-    for segment in layer.segments:
+    slopes = torch.empty(num_runs, dtype=torch.float64)
+    for segment in segments:
         slopes[segment.runs] = segment.activation.saturation_slope
     return slopes
