@@ -14,6 +14,7 @@ from typing import Final
 
 import torch
 
+from fathom.activations import ACTIVATIONS
 from fathom.data.config import DataConfig
 from fathom.data.datasets import Sizes
 from fathom.engine.base import EVALUATION_BATCH
@@ -22,9 +23,8 @@ from fathom.models.mlp import layer_sizes, num_parameters
 from fathom.optimizers import OPTIMIZERS
 from fathom.spec.grid import Run, cohort_id
 
-CACHE_BUDGET: Final = (
-    16 * 2**20
-)  # bytes; larger cohorts of deep networks were slower, see docs/log.md
+# Bytes that a step of a cohort touches; cohorts beyond it were slower, see docs/log.md.
+CACHE_BUDGET: Final = 12 * 2**20
 LARGEST_COHORT: Final = 32
 EXPECTED_SHARE: Final = 0.55  # of the product peak that whole epochs reach, recording included
 LAYER_STEP_S: Final = 100e-6  # seconds that one layer costs a step beside its products
@@ -139,7 +139,11 @@ def make_plan(
             continue
         groups.setdefault(cohort_key(run), []).append(run)
     least = -(-workers // len(groups)) if groups else 1
-    pieces = (members for group in groups.values() for members in _pieces(group, least))
+    pieces = (
+        members
+        for group in groups.values()
+        for members in _pieces(group, least, _inputs_outputs(sizes(group[0].data)))
+    )
     cohorts = [_cohort(members, sizes(members[0].data), rate) for members in (*kept, *pieces)]
     cohorts.sort(key=lambda cohort: (-cohort.estimated_s, cohort.id))
     return Plan(cohorts=tuple(cohorts), workers=workers, rate=rate)
@@ -175,13 +179,13 @@ def product_rate() -> float:
     return 4 * 2 * 128**3 / sorted(times)[len(times) // 2]
 
 
-def _pieces(group: Sequence[Run], least: int) -> list[list[Run]]:
+def _pieces(group: Sequence[Run], least: int, inputs_outputs: tuple[int, int]) -> list[list[Run]]:
     """Cut a group into at least so many cohorts of nearly equal size, if it has the runs.
 
     Equal activations and losses come to stand side by side.
     """
     ordered = sorted(group, key=_neighbourhood)
-    largest = max(2, min(LARGEST_COHORT, CACHE_BUDGET // _working_set(group[0])))
+    largest = cohort_size(group[0], *inputs_outputs)
     count = max(-(-len(group) // largest), min(least, len(group) // 2), 1)
     bounds = [round(i * len(group) / count) for i in range(count + 1)]
     return [ordered[a:b] for a, b in pairwise(bounds)]
@@ -191,11 +195,26 @@ def _neighbourhood(run: Run) -> tuple[str, ...]:
     return (*(phi.label for phi in run.model.activation), run.loss.label, run.id)
 
 
-def _working_set(run: Run) -> int:
-    """Return the bytes that a step of one run touches, without its data."""
-    parameters = num_parameters(0, run.model.hidden, 0)
-    activations = 2 * run.train.batch_size * sum(run.model.hidden)
-    return (parameters + activations) * _item_size(run)
+def cohort_size(run: Run, num_features: int, num_classes: int) -> int:
+    """Return how many runs like this one a core trains best at once.
+
+    A step should stay near the core: weights with their optimizer's state, and activations. The
+    more runs, the less each one's share of what a step costs beside its products.
+    """
+    parameters = num_parameters(num_features, run.model.hidden, num_classes)
+    slots = OPTIMIZERS.build(run.train.optimizer).num_slots
+    activations = run.train.batch_size * sum(run.model.hidden) * _buffers(run)
+    working_set = (parameters * (1 + slots) + activations) * _item_size(run)
+    return max(2, min(LARGEST_COHORT, CACHE_BUDGET // working_set))
+
+
+def _buffers(run: Run) -> int:
+    """Return what a hidden unit keeps for backward: phi(h), and h where phi(h) is not enough."""
+    return 1 if all(ACTIVATIONS.build(phi).in_place for phi in run.model.activation) else 2
+
+
+def _inputs_outputs(sizes: Sizes) -> tuple[int, int]:
+    return sizes.num_features, sizes.num_classes
 
 
 def _item_size(run: Run) -> int:

@@ -39,5 +39,9 @@ def aligned(stack: Tensor) -> Tensor:
 
 
 def apart(stack: Tensor) -> tuple[Tensor, ...]:
-    """Split a stack into its runs where their elements would share a vector register."""
-    return (stack,) if stack[0].numel() % VECTOR_BLOCK == 0 else stack.unbind(0)
+    """Split a stack into stacks of one where runs would share a vector register."""
+    return (
+        (stack,)
+        if stack[0].numel() % VECTOR_BLOCK == 0
+        else tuple(stack[run : run + 1] for run in range(len(stack)))
+    )

@@ -8,6 +8,7 @@ from activation_cases import ACTIVATION_CASES, CASE_IDS
 from torch import Tensor
 
 from fathom.activations import Activation
+from fathom.stacks import apart
 
 FAST = [(phi, label) for phi, label in zip(ACTIVATION_CASES, CASE_IDS, strict=True) if phi.fast]
 every_fast = pytest.mark.parametrize(
@@ -29,9 +30,11 @@ def through(phi: Activation, h: Tensor, grad: Tensor) -> tuple[Tensor, Tensor]:
     """Run forward and backward on copies as the layers do; return phi(h) and grad * phi'(h)."""
     kept, passed = h.clone(), grad.clone()
     out = kept if phi.in_place else torch.full_like(h, float("nan"))
-    phi.forward_into(kept, out)
+    for h_piece, out_piece in zip(apart(kept), apart(out), strict=True):
+        phi.forward_into(h_piece, out_piece)
     act = out.clone()
-    phi.backward_into(passed, kept, act)
+    for pieces in zip(apart(passed), apart(kept), apart(act), strict=True):
+        phi.backward_into(*pieces)
     assert torch.equal(act, out)
     return out, passed
 

@@ -87,3 +87,17 @@ def test_scaling_leaves_its_input_alone(scaling: Scaling) -> None:
     scaled = fit(scaling, x)(x, torch.float64)
     scaled.add_(1)
     assert torch.equal(x, FLOATS)
+
+
+@pytest.mark.parametrize("scaling", ["none", "unit", "symmetric", "standard", "per_image"])
+@pytest.mark.parametrize("storage", [torch.uint8, torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+def test_columns_have_the_bits_of_rows(
+    scaling: Scaling, storage: torch.dtype, dtype: torch.dtype
+) -> None:
+    source = torch.Generator().manual_seed(0)
+    inputs = (255 * torch.rand(7, 12, generator=source)).to(storage)
+    scale = fit(scaling, inputs)
+    columns = torch.full((12, 7), float("nan"), dtype=dtype)
+    scale.write_columns(inputs, columns)
+    assert torch.equal(columns, scale(inputs, dtype).T)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from fathom.activations import ACTIVATIONS
-from fathom.engine.layers import Affine, Pointwise, Segment, Workspace
+from fathom.engine.layers import Affine, Parameter, Pointwise, Segment, Workspace
 from fathom.engine.sinks import CollectGradients, clip_by_norm
 from fathom.registry import Choice
 
@@ -20,11 +20,12 @@ def augmented(x: torch.Tensor) -> torch.Tensor:
 
 @pytest.mark.parametrize("shared", [True, False], ids=["shared input", "input of each run"])
 def test_affine_equals_autograd(shared: bool) -> None:
-    space = Workspace(torch.float64)
+    space = Workspace(torch.float64, largest_batch=6)
     weight, bias = randn(3, 4, 5), randn(3, 5, seed=1)
     x = randn(4, 6, seed=2) if shared else randn(3, 4, 6, seed=2)
     delta = randn(3, 5, 6, seed=3)
-    layer = Affine(0 if shared else 1, weight, bias, space)
+    parameter = Parameter(torch.cat([weight, bias[:, None]], 1), num_slots=0)
+    layer = Affine(0 if shared else 1, parameter, space)
     sink = CollectGradients(2, space, keep_pre=True)
     out = layer.forward(augmented(x), torch.empty(3, 5, 6, dtype=torch.float64))
     grad_in = layer.backward(delta.clone(), sink)
@@ -50,7 +51,7 @@ def test_affine_equals_autograd(shared: bool) -> None:
 def test_pointwise_applies_to_each_run_its_own_activation(names: list[str]) -> None:
     phis = [ACTIVATIONS.build(Choice(name)) for name in names]
     segments = [Segment(slice(i, i + 1), phi) for i, phi in enumerate(phis)]
-    layer = Pointwise(0, segments, Workspace(torch.float64))
+    layer = Pointwise(0, segments, Workspace(torch.float64, largest_batch=6))
     h, grad_out = randn(3, 5, 6), randn(3, 5, 6, seed=1)
     destination = layer.destination(3, 5, 6)
     in_place = all(phi.in_place for phi in phis)
@@ -88,17 +89,17 @@ def test_clipping_one_run_ignores_a_nan_in_another() -> None:
 
 
 def test_workspace_gives_the_same_memory_for_a_smaller_batch() -> None:
-    space = Workspace(torch.float32)
-    small = space.take("a", 2, 3)
-    large = space.take("a", 4, 3)
-    again = space.take("a", 2, 3)
-    assert again.data_ptr() == large.data_ptr()
-    assert again.data_ptr() != small.data_ptr()
-    assert space.take("b", 2, 3).data_ptr() != again.data_ptr()
+    space = Workspace(torch.float32, largest_batch=128)
+    large = space.take_units("a", 2, 3, 128)
+    small = space.take_units("a", 2, 3, 64)
+    assert small.shape == (2, 3, 64)
+    assert small.data_ptr() == large.data_ptr()
+    assert space.take_units("a", 2, 3, 128) is large
+    assert space.take_units("b", 2, 3, 64).data_ptr() != small.data_ptr()
 
 
 def test_the_row_of_ones_survives_a_change_of_shape() -> None:
-    space = Workspace(torch.float32)
+    space = Workspace(torch.float32, largest_batch=8)
     for batch in (8, 3, 8, 5):
         buffer = space.take_augmented("x", 2, 4, batch)
         buffer.units.fill_(7)

@@ -8,8 +8,6 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from fathom.stacks import apart
-
 Elementwise = Callable[[Tensor], Tensor]
 
 
@@ -74,34 +72,24 @@ class Activation:
         return self.fast is not None and self.fast.in_place
 
     def forward_into(self, h: Tensor, out: Tensor) -> None:
-        """Write phi(h) into `out`, both `[R, ...]`; a run's bits do not depend on its siblings.
-
-        Afterwards `h` holds what `backward_into` needs.
-        """
-        for h_run, out_run in zip(apart(h), apart(out), strict=True):
-            if self.fast is not None:
-                self.fast.forward(h_run, out_run)
-            else:
-                out_run.copy_(self.value(h_run))
-
-    def slope_into(self, h: Tensor, out: Tensor) -> None:
-        """Write phi'(h) into `out`, both `[R, ...]`."""
-        for h_run, out_run in zip(apart(h), apart(out), strict=True):
-            out_run.copy_(self.slope(h_run))
+        """Write phi(h) into `out`; afterwards `h` holds what `backward_into` needs."""
+        if self.fast is not None:
+            self.fast.forward(h, out)
+        else:
+            out.copy_(self.value(h))
 
     def backward_into(self, grad: Tensor, kept: Tensor, act: Tensor) -> None:
-        """Multiply `grad` in place by phi'(h), all `[R, ...]`.
+        """Multiply `grad` in place by phi'(h).
 
         Args:
             grad: dL/dphi, which becomes dL/dh.
             kept: What `forward_into` left in `h`.
             act: phi(h).
         """
-        for grad_run, kept_run, act_run in zip(apart(grad), apart(kept), apart(act), strict=True):
-            if self.fast is not None:
-                self.fast.backward(grad_run, kept_run, act_run)
-            else:
-                grad_run.mul_(self.slope(kept_run))
+        if self.fast is not None:
+            self.fast.backward(grad, kept, act)
+        else:
+            grad.mul_(self.slope(kept))
 
 
 def keep_nan(h: Tensor, result: Tensor) -> Tensor:

@@ -45,6 +45,13 @@ class Scale:
         scaled = _standardize_rows(x) if self.per_sample else (x - self.shift).div_(self.divisor)
         return scaled.to(dtype)
 
+    def write_columns(self, inputs_NI: Tensor, out_IN: Tensor) -> None:
+        """Write what `__call__` returns into a buffer, transposed, bit for bit."""
+        if self.per_sample or torch.promote_types(inputs_NI.dtype, out_IN.dtype) != out_IN.dtype:
+            out_IN.copy_(self(inputs_NI, out_IN.dtype).T)
+        else:
+            out_IN.copy_(inputs_NI.T).sub_(self.shift).div_(self.divisor)
+
 
 def fit(scaling: Scaling, inputs_NI: Tensor) -> Scale:
     """Find the constants of a scaling on the training part.

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from fathom.activations.base import Activation
-from fathom.stacks import aligned, lay_out, room
+from fathom.stacks import aligned, apart, lay_out, room
 
 
 class Augmented(NamedTuple):
@@ -35,62 +35,72 @@ class Augmented(NamedTuple):
 
 
 class Workspace:
-    """Stacks by role, allocated once: a smaller shape is a view of the same memory."""
+    """Stacks by role, allocated once; what is taken again is the very same tensor.
 
-    def __init__(self, dtype: torch.dtype, device: torch.device | str = "cpu") -> None:
-        self._dtype, self._device = dtype, device
+    Args:
+        dtype: Of all numbers.
+        largest_batch: The most samples that a batch may have: no memory ever moves, so that views
+            of it can be kept.
+        device: Where it lies.
+    """
+
+    def __init__(
+        self, dtype: torch.dtype, largest_batch: int, device: torch.device | str = "cpu"
+    ) -> None:
+        self._dtype, self._device, self._largest_batch = dtype, device, largest_batch
         self._memory: dict[str, Tensor] = {}
         self._views: dict[tuple[str, tuple[int, ...]], Tensor] = {}
-        self._augmented: dict[str, Augmented] = {}
+        self._augmented: dict[tuple[str, int], Augmented] = {}
+        self._batch_of: dict[str, int] = {}
 
     def take(self, role: str, num_runs: int, *shape: int) -> Tensor:
-        """Return a stack `[R, *shape]`; its content is whatever was left there."""
-        key = role, (num_runs, *shape)
-        view = self._views.get(key)
-        if view is None:
-            memory = self._reserve(role, room(num_runs, *shape))
-            view = self._views[key] = lay_out(memory, num_runs, *shape)
-        return view
+        """Return a stack `[R, *shape]`, always the same; its content is whatever was left there."""
+        return self._take(role, (num_runs, *shape), (num_runs, *shape))
+
+    def take_units(self, role: str, num_runs: int, num_units: int, batch: int) -> Tensor:
+        """Return a stack `[R, O, B]`; batches of different sizes share the memory of a role."""
+        assert batch <= self._largest_batch, "the workspace was made for smaller batches"
+        largest = num_runs, num_units, self._largest_batch
+        return self._take(role, (num_runs, num_units, batch), largest)
 
     def take_augmented(self, role: str, num_runs: int, fan_in: int, batch: int) -> Augmented:
         """Return a buffer whose row of ones is in place; the role must be used this way only."""
-        last = self._augmented.get(role)
-        whole = self.take(role, num_runs, fan_in + 1, batch)
-        if last is None or last.whole is not whole:  # another shape had this memory
-            whole[:, fan_in] = 1
-            last = self._augmented[role] = Augmented(whole, whole[:, :fan_in])
-        return last
+        found = self._augmented.get((role, batch))
+        if found is None:
+            whole = self.take_units(role, num_runs, fan_in + 1, batch)
+            found = self._augmented[role, batch] = Augmented(whole, whole[:, :fan_in])
+        if self._batch_of.get(role) != batch:  # another size had the memory
+            self._batch_of[role] = batch
+            found.whole[:, fan_in] = 1
+        return found
 
-    def _reserve(self, role: str, size: int) -> Tensor:
-        memory = self._memory.get(role)
-        if memory is None or memory.numel() < size:
-            self._views = {key: v for key, v in self._views.items() if key[0] != role}
-            memory = torch.empty(size, dtype=self._dtype, device=self._device)
-            self._memory[role] = memory
-        return memory[:size]
+    def _take(self, role: str, shape: tuple[int, ...], largest: tuple[int, ...]) -> Tensor:
+        view = self._views.get((role, shape))
+        if view is None:
+            memory = self._memory.get(role)
+            if memory is None:
+                memory = torch.empty(room(*largest), dtype=self._dtype, device=self._device)
+                self._memory[role] = memory
+            view = self._views[role, shape] = lay_out(memory[: room(*shape)], *shape)
+        return view
 
 
-@dataclass(slots=True, eq=False)
 class Parameter:
     """Weights and biases of a layer for all runs, with their optimizer's state.
 
     Attributes:
-        value: `[R, I+1, O]`; the last row is the bias.
-        slots: Tensors of the same shape, as many as the optimizer asks for.
+        value: `[R, I+1, O]`, changed in place only; the last row is the bias.
+        weight: W, a view `[R, I, O]`.
+        bias: b, a view `[R, O]`.
+        transposed: A view `[R, O, I+1]`.
+        slots: Tensors of the shape of `value`, as many as the optimizer asks for.
     """
 
-    value: Tensor
-    slots: tuple[Tensor, ...] = ()
-
-    @property
-    def weight(self) -> Tensor:
-        """W, a view `[R, I, O]`."""
-        return self.value[:, :-1]
-
-    @property
-    def bias(self) -> Tensor:
-        """b, a view `[R, O]`."""
-        return self.value[:, -1]
+    def __init__(self, value: Tensor, num_slots: int) -> None:
+        self.value = aligned(value)
+        self.weight, self.bias = self.value[:, :-1], self.value[:, -1]
+        self.transposed = self.value.transpose(1, 2)
+        self.slots = tuple(aligned(torch.zeros_like(value)) for _ in range(num_slots))
 
 
 class Sink(Protocol):
@@ -111,15 +121,16 @@ class Affine:
 
     Args:
         index: Number of the layer from 0; layer 0 reads the data and has no gradient of its input.
-        weight_RIO: Initial weights.
-        bias_RO: Initial biases.
+        parameter: Its weights and biases.
         space: Where buffers come from.
     """
 
-    def __init__(self, index: int, weight_RIO: Tensor, bias_RO: Tensor, space: Workspace) -> None:
+    def __init__(self, index: int, parameter: Parameter, space: Workspace) -> None:
         self.index = index
-        self.parameter = Parameter(aligned(torch.cat([weight_RIO, bias_RO[:, None]], 1)))
+        self.parameter = parameter
         self._space = space
+        self._num_runs, fan_in, self._fan_out = parameter.value.shape
+        self._fan_in = fan_in - 1
         self._left = torch.empty(0)
 
     def forward(self, left: Tensor, out: Tensor) -> Tensor:
@@ -129,19 +140,17 @@ class Affine:
             left: `[R, I+1, B]`, or `[I+1, B]` where all runs share it.
             out: `[R, O, B]`.
         """
-        value = self.parameter.value
-        self._left = left if left.dim() == 3 else left.expand(len(value), -1, -1)
-        return torch.bmm(value.transpose(1, 2), self._left, out=out)
+        self._left = left if left.dim() == 3 else left.expand(self._num_runs, -1, -1)
+        return torch.bmm(self.parameter.transposed, self._left, out=out)
 
     def backward(self, delta: Tensor, sink: Sink) -> Tensor | None:
         """Map dL/dh `[R, O, B]` to dL/dx `[R, I, B]`, or to None at the first layer."""
         grad_in = None
         if self.index > 0:  # nothing differentiates the data
-            weight = self.parameter.weight
             # Two buffers in turn: this one is written while the neighbour's is read.
             role = f"grad{self.index % 2}"
-            grad_in = self._space.take(role, *weight.shape[:2], delta.shape[2])
-            torch.bmm(weight, delta, out=grad_in)
+            grad_in = self._space.take_units(role, self._num_runs, self._fan_in, delta.shape[2])
+            torch.bmm(self.parameter.weight, delta, out=grad_in)
         sink.affine(self, self._left, delta)
         return grad_in
 
@@ -175,35 +184,53 @@ class Pointwise:
         self._space = space
         self._in_place = all(segment.activation.in_place for segment in segments)
         self._kept = self.act = torch.empty(0)
+        self._pieces: dict[tuple[str, int], list[_Piece]] = {}
 
     def destination(self, num_runs: int, num_units: int, batch: int) -> Tensor:
         """Return the buffer `[R, O, B]` into which h is to be written before `forward`."""
-        if self._in_place:
-            return self._output(num_runs, num_units, batch).units
-        # Laid out like the other, lest a product takes another kernel because of its siblings.
-        return self._space.take(f"pre{self.index}", num_runs, num_units + 1, batch)[:, :-1]
+        # Laid out like the output, lest a product takes another kernel because of its siblings.
+        role = "act" if self._in_place else "pre"
+        return self._space.take_augmented(f"{role}{self.index}", num_runs, num_units, batch).units
 
     def forward(self, h: Tensor) -> Tensor:
-        """Map h `[R, O, B]`, which is overwritten, to the augmented phi(h) `[R, O+1, B]`."""
-        output = self._output(*h.shape)
+        """Map h in its `destination`, which is overwritten, to augmented phi(h) `[R, O+1, B]`."""
+        output = self._space.take_augmented(f"act{self.index}", *h.shape)
         self._kept, self.act = h, output.units
-        for segment in self.segments:
-            segment.activation.forward_into(h[segment.runs], self.act[segment.runs])
+        pieces = zip(self._cut("kept", h), self._cut("act", self.act), strict=True)
+        for (phi, h_piece), (_, act) in pieces:
+            phi.forward_into(h_piece, act)
         return output.whole
 
     def backward(self, grad: Tensor) -> Tensor:
-        """Turn dL/dphi `[R, O, B]` into dL/dh in place."""
-        for segment in self.segments:
-            runs = segment.runs
-            segment.activation.backward_into(grad[runs], self._kept[runs], self.act[runs])
+        """Turn dL/dphi, the `[R, O, B]` of the layer above, into dL/dh in place."""
+        pieces = zip(
+            self._cut("grad", grad),
+            self._cut("kept", self._kept),
+            self._cut("act", self.act),
+            strict=True,
+        )
+        for (phi, grad_piece), (_, kept), (_, act) in pieces:
+            phi.backward_into(grad_piece, kept, act)
         return grad
 
     def slope(self, h: Tensor) -> Tensor:
         """Return phi'(h), both `[R, O, B]`."""
-        slopes = torch.empty_like(h)
-        for segment in self.segments:
-            segment.activation.slope_into(h[segment.runs], slopes[segment.runs])
-        return slopes
+        return torch.cat([phi.slope(piece) for phi, piece in self._split(h)])
 
-    def _output(self, num_runs: int, num_units: int, batch: int) -> Augmented:
-        return self._space.take_augmented(f"act{self.index}", num_runs, num_units, batch)
+    def _cut(self, buffer: str, stack: Tensor) -> list["_Piece"]:
+        """Return the pieces of a buffer, which are made once for every size of batch."""
+        key = buffer, stack.shape[2]
+        if key not in self._pieces:
+            self._pieces[key] = self._split(stack)
+        return self._pieces[key]
+
+    def _split(self, stack: Tensor) -> list["_Piece"]:
+        """Cut a stack into what one call of an activation may handle."""
+        return [
+            (segment.activation, piece)
+            for segment in self.segments
+            for piece in apart(stack[segment.runs])
+        ]
+
+
+_Piece = tuple[Activation, Tensor]

@@ -30,7 +30,8 @@ class ApplyUpdate:
         if self._rule.fused is not None:
             self._rule.fused(parameter.value, left, right, parameter.slots, self.coefficients)
             return
-        grad = self._space.take("grad_parameter", *parameter.value.shape)
+        shape = parameter.value.shape
+        grad = self._space.take(f"grad_parameter {tuple(shape)}", *shape)  # shared by such layers
         torch.bmm(left, right, out=grad)
         self._rule.update(parameter.value, grad, parameter.slots, self.coefficients)
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from fathom.activations import ACTIVATIONS
 from fathom.data.splits import Part, PreparedData
 from fathom.engine.base import EVALUATION_BATCH, Scores, TrainingSums
-from fathom.engine.layers import Affine, Pointwise, Segment, Sink, Workspace
+from fathom.engine.layers import Affine, Parameter, Pointwise, Segment, Sink, Workspace
 from fathom.engine.probes import LayerView, relative_change
 from fathom.engine.sinks import ApplyUpdate, CollectGradients, clip_by_norm
 from fathom.engine.steps import batch_indices, coefficient_table, learning_rate
@@ -27,7 +27,6 @@ from fathom.models.mlp import initial_weights, layer_sizes
 from fathom.optimizers import OPTIMIZERS
 from fathom.registry import Choice
 from fathom.spec.grid import Run
-from fathom.stacks import aligned
 
 
 def neighbours(choices: Sequence[Choice]) -> list[tuple[slice, Choice]]:
@@ -59,7 +58,8 @@ class StackedEngine:
         first = runs[0]
         self.dtype = getattr(torch, first.precision)
         self.rule = OPTIMIZERS.build(first.train.optimizer)
-        self.space = Workspace(self.dtype)
+        largest_batch = max(first.train.batch_size, first.record.probe_size, EVALUATION_BATCH)
+        self.space = Workspace(self.dtype, largest_batch)
         self.losses = [
             (part, LOSSES.build(choice)) for part, choice in neighbours([r.loss for r in runs])
         ]
@@ -92,11 +92,9 @@ class StackedEngine:
         for index in range(len(sizes)):
             weight = torch.stack([d[index].weight.T for d in drawn]).to(self.dtype)
             bias = torch.stack([d[index].bias for d in drawn]).to(self.dtype)
-            affine = Affine(index, weight, bias, self.space)
-            value = affine.parameter.value
-            zeros = torch.zeros_like(value)
-            affine.parameter.slots = tuple(aligned(zeros) for _ in range(self.rule.num_slots))
-            affines.append(affine)
+            value = torch.cat([weight, bias[:, None]], 1)
+            parameter = Parameter(value, self.rule.num_slots)
+            affines.append(Affine(index, parameter, self.space))
         return affines
 
     def _segments(self, index: int) -> list[Segment]:
@@ -120,13 +118,14 @@ class StackedEngine:
             if pre is not None:
                 pre.append(h.clone())
             left = pointwise.forward(h)
-        logits = self.space.take("logits", num_runs, batch, self.data.num_classes)
-        self.affines[-1].forward(left, logits.transpose(1, 2))
-        return logits
+        logits = self.space.take_units("logits", num_runs, self.data.num_classes, batch)
+        # A view, so that what is done per class runs along contiguous samples.
+        return self.affines[-1].forward(left, logits).transpose(1, 2)
 
     def backward(self, grad: Tensor, sink: Sink) -> None:
         """Pass dL/dlogits `[R, B, K]` down; the sink receives each layer's gradients."""
-        passed = self.affines[-1].backward(grad.transpose(1, 2), sink)
+        delta = self.space.take_units("delta", len(self.runs), grad.shape[2], grad.shape[1])
+        passed = self.affines[-1].backward(delta.copy_(grad.transpose(1, 2)), sink)
         for affine, pointwise in zip(
             reversed(self.affines[:-1]), reversed(self.pointwise), strict=True
         ):
@@ -140,9 +139,8 @@ class StackedEngine:
             Losses and hits before the update, `[R, B]`.
         """
         logits = self.forward(x)
-        loss, fresh = self._loss_and_grad(logits, target)
-        grad = self.space.take("grad_logits", *fresh.shape).copy_(fresh)
-        hits = logits.argmax(2) == target
+        hits = _hits(logits, target)
+        loss, grad = self._loss_and_grad(logits, target)
         if self.limits is not None:
             self._clipped_step(grad, self.limits)
             return loss, hits
@@ -169,6 +167,7 @@ class StackedEngine:
 
     # The epoch -----------------------------------------------------------------------------------
 
+    @torch.inference_mode()
     def train_epoch(self, epoch: int) -> TrainingSums:
         """Train one epoch; `epoch` counts from 1."""
         part, num_runs = self.data.train, len(self.runs)
@@ -182,7 +181,7 @@ class StackedEngine:
             self.update.coefficients = {name: rows[number] for name, rows in table.items()}
             last = number == len(batches) - 1
             before = [a.parameter.weight.clone() for a in self.affines] if last else []
-            loss, hits = self.train_step(*self._batch(part, index))
+            loss, hits = self.train_step(*self.batch(part, index))
             batch_loss = loss.double().sum(1)
             loss_sum += batch_loss
             hit_sum += hits.sum(1)
@@ -195,7 +194,7 @@ class StackedEngine:
         lr = torch.tensor(rates, dtype=torch.float64)
         return TrainingSums(loss_sum / seen, hit_sum / seen, lr, first_bad)
 
-    def _batch(self, part: Part, index: Tensor) -> tuple[Tensor, Tensor]:
+    def batch(self, part: Part, index: Tensor) -> tuple[Tensor, Tensor]:
         """Return samples as an augmented batch `[I+1, B]`, and their targets `[B]`."""
         samples = torch.index_select(part.inputs, 0, index)
         return self._augmented(samples), torch.index_select(part.targets, 0, index)
@@ -203,11 +202,12 @@ class StackedEngine:
     def _augmented(self, samples: Tensor) -> Tensor:
         batch, num_features = samples.shape
         x = self.space.take_augmented("input", 1, num_features, batch)
-        x.units[0].copy_(self.data.scale(samples, self.dtype).T)
+        self.data.scale.write_columns(samples, x.units[0])
         return x.whole[0]
 
     # Measurement ---------------------------------------------------------------------------------
 
+    @torch.inference_mode()
     def evaluate(self, part: Part) -> Scores:
         """Score every run on a part of the data."""
         loss_sum = torch.zeros(len(self.runs), dtype=torch.float64)
@@ -217,9 +217,10 @@ class StackedEngine:
             target = part.targets[piece]
             logits = self.forward(self._augmented(part.inputs[piece]))
             loss_sum += self._loss_and_grad(logits, target)[0].double().sum(1)
-            hit_sum += (logits.argmax(2) == target).sum(1)
+            hit_sum += _hits(logits, target).sum(1)
         return Scores(loss_sum / len(part.targets), hit_sum / len(part.targets))
 
+    @torch.inference_mode()
     def probe(self) -> list[LayerView]:
         """Measure every layer on the probe batch; parameters stay as they are."""
         size = self.runs[0].record.probe_size
@@ -285,6 +286,11 @@ class StackedEngine:
         for name, tensor in self._state_tensors().items():
             tensor.copy_(state[name])
         self.step = int(state["step"])
+
+
+def _hits(logits_RBK: Tensor, target_B: Tensor) -> Tensor:
+    """Return where the largest logit is the label's, `[R, B]`; of equal ones the first counts."""
+    return logits_RBK.contiguous().argmax(2) == target_B  # argmax is slow along a strided dimension
 
 
 def _saturation_slopes(segments: Sequence[Segment], num_runs: int) -> Tensor:

@@ -1,0 +1,84 @@
+"""What a person reads: the peaks, and each rival's best variant by setting."""
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from benchmarks.results import Peak, Results, Row, best
+
+OURS: Final = "fathom"
+_TITLES: Final = {
+    "large": "1024 wide",
+    "forward": "128 wide: forward",
+    "grad_input": "gradient of the input",
+    "grad_weight": "gradient of the weight",
+    "step": "the three in turn",
+}
+
+
+def peak_table(peaks: Sequence[Peak]) -> Table:
+    """Lay out the speeds of products, a row for each depth's rounds."""
+    table = Table(title="Matrix products on one core, GFLOP/s", box=SIMPLE_HEAD)
+    table.add_column("rounds of", justify="right")
+    for title in _TITLES.values():
+        table.add_column(title, justify="right")
+    rates = {(peak.depth, peak.product): peak.gflops for peak in peaks}
+    for depth in dict.fromkeys(peak.depth for peak in peaks):
+        table.add_row(f"{depth} layers", *(f"{rates[depth, kind]:.0f}" for kind in _TITLES))
+    return table
+
+
+def rival_table(rows: Sequence[Row]) -> Table:
+    """Lay out each rival's best variant; the ratio is to Fathom, or else to the fastest."""
+    ours = any(row.rival == OURS for row in rows)
+    table = Table(title="One epoch of 60,000 samples, per network", box=SIMPLE_HEAD)
+    for title in ("layers", "activation", "rival", "variant"):
+        table.add_column(title)
+    for title in (
+        "seconds",
+        "core-\nseconds",
+        "GFLOP/s\nper core",
+        "of peak,\n1024 wide",
+        "of peak,\n128 wide",
+        f"times\n{OURS if ours else 'fastest'}",
+    ):
+        table.add_column(title, justify="right")
+    for cells, ends_section in _cells(rows):
+        table.add_row(*cells, end_section=ends_section)
+    return table
+
+
+def _cells(rows: Sequence[Row]) -> Iterator[tuple[list[str], bool]]:
+    for setting, families in best(rows).items():
+        chosen = list(families.values())
+        fastest = min(row.core_s for row in chosen)
+        base = families[OURS].core_s if OURS in families else fastest
+        for row in chosen:
+            yield (
+                [
+                    str(setting.depth),
+                    setting.activation,
+                    row.rival,
+                    row.variant,
+                    f"{row.epoch_s:.3f}",
+                    f"{row.core_s:.3f}",
+                    f"{row.gflops:.1f}",
+                    f"{row.share_of_large:.0%}",
+                    f"{row.share_of_step:.0%}",
+                    f"{row.core_s / base:.2f}",
+                ],
+                row is chosen[-1],
+            )
+
+
+def machine_line(results: Results) -> str:
+    """Name the machine in one line."""
+    machine = results.machine
+    used = ", ".join(map(str, machine["cores_used"]))
+    return (
+        f"{machine['processor']}, {machine['cores']} cores (used: {used}), torch "
+        f"{machine['torch']}, JAX {machine['jax'] or 'none'}, {results.samples} samples, "
+        f"{machine['date']}"
+    )
