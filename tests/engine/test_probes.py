@@ -122,7 +122,7 @@ def test_relative_change() -> None:
 def test_histograms_count_every_value_once() -> None:
     pre = torch.randn(2, 50, 3, generator=torch.Generator().manual_seed(0))
     pre[1, 0, 0] = float("inf")
-    rows = histograms([view_of(pre)])[0]["pre_activation"]
+    rows = histograms(view_of(pre))["pre_activation"]
     assert rows.shape == (2, HISTOGRAM_BINS + 2)
     assert rows[0, 2:].sum() == 150
     counts, _ = np.histogram(pre[0].double().numpy(), HISTOGRAM_BINS)

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, final
 
 import polars as pl
-import torch
 from torch import Tensor, nn
 
 from fathom.activations import ACTIVATIONS
 from fathom.api.description import read_description
+from fathom.engine.precision import dtype_of
 from fathom.errors import FathomError, StoreError, suggestion
 from fathom.figures.frames import Frames, final_metrics
 from fathom.models.mlp import MLP, LayerWeights
@@ -212,7 +212,7 @@ class Results:
             LayerWeights(tensors[f"layers.{index}.weight"], tensors[f"layers.{index}.bias"])
             for index in range(len(tensors) // 2)
         ]
-        return MLP(layers, activations, getattr(torch, config["precision"]))
+        return MLP(layers, activations, dtype_of(config["precision"]))
 
     @cached_property
     def _description(self) -> Any:  # noqa: ANN401 - JSON

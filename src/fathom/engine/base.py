@@ -3,7 +3,7 @@
 Shapes: R runs, L linear layers (the output layer included).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple, Protocol
 
 from torch import Tensor
@@ -50,8 +50,11 @@ class Engine(Protocol):
     def evaluate(self, part: Part) -> Scores:
         """Score every run on a part of the data."""
 
-    def probe(self) -> Sequence[LayerView]:
-        """Measure every layer on the probe batch; parameters stay as they are."""
+    def probe(self) -> Iterable[LayerView]:
+        """Measure every layer on the probe batch, without an update.
+
+        A view holds until the next one is asked for.
+        """
 
     def update_ratios(self) -> Tensor:
         """Return the relative size of the last weight step, `[R, L]`; NaN before training."""

@@ -6,7 +6,7 @@ trained the run. Everything is computed in float64: a gradient of 1e-25 squared 
 Shapes: R runs, B batch, I in, O out. Units lie before samples.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -56,18 +56,19 @@ def measure_layer(view: LayerView) -> dict[str, Tensor]:
 
 def _activation_columns(view: LayerView) -> dict[str, Tensor]:
     if view.act is None or view.slope is None or view.saturation_slope is None:
-        absent = torch.full((view.pre.shape[0],), float("nan"), dtype=torch.float64)
+        absent = torch.full((len(view.pre),), float("nan"), dtype=torch.float64)
         shares = ["dead_share", "soft_dead_share", "saturated_share"]
         return dict.fromkeys(["act_mean", "act_std", "act_rms", *shares], absent)
     alive_share_RO = (view.slope != 0).double().mean(2)
-    bound_R1 = (SATURATED_SLOPE * view.saturation_slope.double())[:, None]
+    steepest_R = view.saturation_slope.to(view.slope.device)
+    bound_R1 = (SATURATED_SLOPE * steepest_R.double())[:, None]
     saturated_R = (_flat(view.slope).abs() < bound_R1).double().mean(1)
     return {
         **_moments("act", _flat(view.act)),
         "dead_share": (alive_share_RO == 0).double().mean(1),
         "soft_dead_share": (alive_share_RO < SOFT_DEAD_SHARE).double().mean(1),
         # Not defined for an activation that does not level off.
-        "saturated_share": torch.where(view.saturation_slope.isinf(), float("nan"), saturated_R),
+        "saturated_share": torch.where(steepest_R.isinf(), float("nan"), saturated_R),
     }
 
 
@@ -111,20 +112,17 @@ def relative_change(before: Tensor, after: Tensor) -> Tensor:
     return _norm(_flat(after) - start) / _norm(start)
 
 
-def histograms(views: Sequence[LayerView]) -> list[Mapping[str, Tensor]]:
-    """Count values in equal bins between each run's smallest and largest, layer by layer.
+def histograms(view: LayerView) -> Mapping[str, Tensor]:
+    """Count values in equal bins between each run's smallest and largest.
 
     Returns:
-        One mapping per layer from quantity to `[R, HISTOGRAM_BINS + 2]`: low edge, high edge,
-        counts. A run with a non-finite value has NaN edges and zero counts.
+        From quantity to `[R, HISTOGRAM_BINS + 2]`: low edge, high edge, counts. A run with a
+        non-finite value has NaN edges and zero counts.
     """
-    tables: list[Mapping[str, Tensor]] = []
-    for view in views:
-        quantities = {"pre_activation": view.pre, "grad_weight": view.grad_weight}
-        if view.act is not None:
-            quantities["activation"] = view.act
-        tables.append({name: _histogram_rows(x) for name, x in quantities.items()})
-    return tables
+    quantities = {"pre_activation": view.pre, "grad_weight": view.grad_weight}
+    if view.act is not None:
+        quantities["activation"] = view.act
+    return {name: _histogram_rows(x.cpu()) for name, x in quantities.items()}
 
 
 def _histogram_rows(x: Tensor) -> Tensor:

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from fathom.data.splits import Part, PreparedData
 from fathom.engine.base import Engine, Scores
+from fathom.engine.precision import products_in
 from fathom.engine.probes import histograms, measure_layer
 from fathom.engine.progress import (
     EPOCH_VALUES,
@@ -26,7 +27,7 @@ from fathom.engine.progress import (
     new_progress,
 )
 from fathom.engine.single import SingleEngine
-from fathom.engine.stacked import StackedEngine
+from fathom.engine.stacked import CPU, StackedEngine
 from fathom.engine.tables import CohortResult, collect_result
 from fathom.spec.grid import Run
 
@@ -47,11 +48,11 @@ class EpochReport(NamedTuple):
     train_accuracy: np.ndarray[tuple[int], np.dtype[np.float64]]
 
 
-def make_engine(runs: Sequence[Run], data: PreparedData) -> Engine:
-    """Build the engine that the runs ask for."""
+def make_engine(runs: Sequence[Run], data: PreparedData, device: torch.device = CPU) -> Engine:
+    """Build the engine that the runs ask for; the single one knows no other device than the CPU."""
     if runs[0].engine == "single":
         return SingleEngine(runs, data)
-    return StackedEngine(runs, data)
+    return StackedEngine(runs, data, device)
 
 
 class CohortTraining:
@@ -60,13 +61,14 @@ class CohortTraining:
     Args:
         runs: Runs that share data, layer shapes and update program, without padding.
         data: Their prepared data.
+        device: Where to compute.
     """
 
-    def __init__(self, runs: Sequence[Run], data: PreparedData) -> None:
+    def __init__(self, runs: Sequence[Run], data: PreparedData, device: torch.device = CPU) -> None:
         self.runs, self.data = tuple(runs), data
         # Never one: a batched product over one run takes another kernel, with other bits.
         padded = [*runs, runs[0]] if len(runs) == 1 and runs[0].engine == "stacked" else runs
-        self.engine = make_engine(padded, data)
+        self.engine = make_engine(padded, data, device)
         self.width = len(padded)
         self.progress = new_progress(
             self.width,
@@ -147,17 +149,15 @@ class CohortTraining:
 
     def _measure(self) -> None:
         progress, running = self.progress, self.running
-        views, ratios = self.engine.probe(), self.engine.update_ratios()
-        for layer, view in enumerate(views):
+        ratios = self.engine.update_ratios()
+        for layer, view in enumerate(self.engine.probe()):
             columns = measure_layer(view) | {"update_ratio": ratios[:, layer]}
-            row = torch.stack([columns[name] for name in LAYER_VALUES], 1)
+            row = torch.stack([columns[name].cpu() for name in LAYER_VALUES], 1)
             progress.layers[progress.epoch, running, layer] = row[running]
-        if progress.histograms.numel():
-            for layer, tables in enumerate(histograms(views)):
-                for kind, name in enumerate(QUANTITIES):
-                    if name in tables:
-                        rows = tables[name][running]
-                        progress.histograms[progress.epoch, running, layer, kind] = rows
+            if progress.histograms.numel():
+                for name, rows in histograms(view).items():
+                    kind = QUANTITIES.index(name)
+                    progress.histograms[progress.epoch, running, layer, kind] = rows[running]
 
     def _select(self) -> None:
         """Keep each run's weights where its validation score is the best so far."""
@@ -229,6 +229,7 @@ def train_cohort(
     state: Mapping[str, Tensor] | None = None,
     save_state: Callable[[Callable[[], State]], None] | None = None,
     on_epoch: Callable[[EpochReport], None] | None = None,
+    device: torch.device = CPU,
 ) -> CohortResult:
     """Train the runs of a cohort to their ends and return everything recorded.
 
@@ -239,18 +240,23 @@ def train_cohort(
         save_state: Called after every epoch but the last with a function that returns the whole
             state; whoever does not want to keep this one does not call it.
         on_epoch: Told about each epoch.
+        device: Where to compute.
+
+    Raises:
+        FathomError: If the device has no products of the runs' precision.
     """
-    training = CohortTraining(runs, data)
-    if state is None:
-        training.start()
-    else:
-        training.load(state)
-    while not training.done:
-        training.advance()
-        if on_epoch is not None:
-            on_epoch(_report(training))
-        if save_state is not None and not training.done:
-            save_state(training.state)
+    with products_in(runs[0].precision, device):
+        training = CohortTraining(runs, data, device)
+        if state is None:
+            training.start()
+        else:
+            training.load(state)
+        while not training.done:
+            training.advance()
+            if on_epoch is not None:
+                on_epoch(_report(training))
+            if save_state is not None and not training.done:
+                save_state(training.state)
     return collect_result(training.runs, training.progress, data)
 
 

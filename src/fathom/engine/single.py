@@ -17,6 +17,7 @@ from fathom.activations import ACTIVATIONS
 from fathom.activations.base import Activation
 from fathom.data.splits import Part, PreparedData
 from fathom.engine.base import EVALUATION_BATCH, Scores, TrainingSums
+from fathom.engine.precision import dtype_of
 from fathom.engine.probes import LayerView, relative_change
 from fathom.engine.steps import batch_indices, learning_rate
 from fathom.initializers import INITIALIZERS
@@ -35,7 +36,7 @@ def build_network(run: Run, num_features: int, num_classes: int) -> MLP:
         replicate=run.seed,
     )
     activations = [ACTIVATIONS.build(choice) for choice in run.model.activation]
-    return MLP(weights, activations, getattr(torch, run.precision))
+    return MLP(weights, activations, dtype_of(run.precision))
 
 
 class Trainer:
@@ -52,7 +53,7 @@ class Trainer:
 
     def inputs(self, part: Part, index: Tensor | slice) -> Tensor:
         """Return scaled samples `[B, I]`."""
-        return self.data.scale(part.inputs[index], getattr(torch, self.run.precision))
+        return self.data.scale(part.inputs[index], dtype_of(self.run.precision))
 
     def losses_and_hits(self, x: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         """Return loss and hit of each sample, `[B]`; the loss can be differentiated."""

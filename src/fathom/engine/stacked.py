@@ -8,7 +8,7 @@ siblings.
 Shapes: R runs, B batch, I in, O out, K classes, L layers.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 
 import torch
@@ -17,7 +17,9 @@ from torch import Tensor
 from fathom.activations import ACTIVATIONS
 from fathom.data.splits import Part, PreparedData
 from fathom.engine.base import EVALUATION_BATCH, Scores, TrainingSums
+from fathom.engine.epoch import EpochTables, Repeated
 from fathom.engine.layers import Affine, Parameter, Pointwise, Segment, Sink, Workspace
+from fathom.engine.precision import dtype_of
 from fathom.engine.probes import LayerView, relative_change
 from fathom.engine.sinks import ApplyUpdate, CollectGradients, clip_by_norm
 from fathom.engine.steps import batch_indices, coefficient_table, learning_rate
@@ -27,6 +29,9 @@ from fathom.models.mlp import initial_weights, layer_sizes
 from fathom.optimizers import OPTIMIZERS
 from fathom.registry import Choice
 from fathom.spec.grid import Run
+
+CPU = torch.device("cpu")
+GPU_EVALUATION_BATCH = 2048  # there it is the number of kernels that counts
 
 
 def neighbours(choices: Sequence[Choice]) -> list[tuple[slice, Choice]]:
@@ -50,16 +55,18 @@ class StackedEngine:
         runs: At least 2, since a batched product over a single run takes another kernel with other
             bits; the caller pads. All share data, hidden widths, batch size and update program.
         data: The prepared data of these runs.
+        device: Where to compute; the data are brought there once.
     """
 
-    def __init__(self, runs: Sequence[Run], data: PreparedData) -> None:
+    def __init__(self, runs: Sequence[Run], data: PreparedData, device: torch.device = CPU) -> None:
         assert len(runs) >= 2, "a cohort is padded to two runs"
-        self.runs, self.data = tuple(runs), data
+        self.runs, self.data, self.device = tuple(runs), data, device
         first = runs[0]
-        self.dtype = getattr(torch, first.precision)
+        self.dtype = dtype_of(first.precision)
         self.rule = OPTIMIZERS.build(first.train.optimizer)
-        largest_batch = max(first.train.batch_size, first.record.probe_size, EVALUATION_BATCH)
-        self.space = Workspace(self.dtype, largest_batch)
+        self.evaluation_batch = EVALUATION_BATCH if device.type == "cpu" else GPU_EVALUATION_BATCH
+        largest = max(first.train.batch_size, first.record.probe_size, self.evaluation_batch)
+        self.space = Workspace(self.dtype, largest, device)
         self.losses = [
             (part, LOSSES.build(choice)) for part, choice in neighbours([r.loss for r in runs])
         ]
@@ -72,8 +79,11 @@ class StackedEngine:
         self.limits = None
         if first.train.clip_norm is not None:
             limits = [run.train.clip_norm for run in runs]
-            self.limits = torch.tensor(limits, dtype=self.dtype).view(-1, 1, 1)
+            self.limits = torch.tensor(limits, dtype=self.dtype, device=device).view(-1, 1, 1)
         self.step = 0
+        self._parts: dict[int, Part] = {}
+        self._tables = EpochTables(len(runs), device)
+        self._full_steps = Repeated(lambda: self._next_step(first.train.batch_size), device)
         self._ratios = torch.full((len(runs), len(self.affines)), float("nan"), dtype=torch.float64)
 
     def _draw_parameters(self) -> list[Affine]:
@@ -90,9 +100,9 @@ class StackedEngine:
         ]
         affines = []
         for index in range(len(sizes)):
-            weight = torch.stack([d[index].weight.T for d in drawn]).to(self.dtype)
-            bias = torch.stack([d[index].bias for d in drawn]).to(self.dtype)
-            value = torch.cat([weight, bias[:, None]], 1)
+            weight = torch.stack([d[index].weight.T for d in drawn])
+            bias = torch.stack([d[index].bias for d in drawn])
+            value = torch.cat([weight, bias[:, None]], 1).to(self.device, self.dtype)
             parameter = Parameter(value, self.rule.num_slots)
             affines.append(Affine(index, parameter, self.space))
         return affines
@@ -170,34 +180,45 @@ class StackedEngine:
     @torch.inference_mode()
     def train_epoch(self, epoch: int) -> TrainingSums:
         """Train one epoch; `epoch` counts from 1."""
-        part, num_runs = self.data.train, len(self.runs)
-        batches = batch_indices(self.runs[0], len(part.targets), epoch)
-        table = coefficient_table(self.runs, epoch, len(batches), self.dtype)
-        loss_sum = torch.zeros(num_runs, dtype=torch.float64)
-        hit_sum = torch.zeros(num_runs, dtype=torch.float64)
-        first_bad = torch.full((num_runs,), -1.0, dtype=torch.float64)
-        for number, index in enumerate(batches):
-            self.step += 1
-            self.update.coefficients = {name: rows[number] for name, rows in table.items()}
-            last = number == len(batches) - 1
-            before = [a.parameter.weight.clone() for a in self.affines] if last else []
-            loss, hits = self.train_step(*self.batch(part, index))
-            batch_loss = loss.double().sum(1)
-            loss_sum += batch_loss
-            hit_sum += hits.sum(1)
-            fresh = (first_bad < 0) & ~torch.isfinite(batch_loss)
-            first_bad.masked_fill_(fresh, self.step)
+        batches = batch_indices(self.runs[0], len(self.data.train.targets), epoch)
+        num_steps, tables = len(batches), self._tables
+        coefficients = coefficient_table(self.runs, epoch, num_steps, self.dtype)
+        tables.begin(batches, coefficients, steps_before=self.step)
+        self._full_steps(num_steps - 1)
+        before = [affine.parameter.weight.clone() for affine in self.affines]
+        self._next_step(len(batches[-1]))
+        self.step += num_steps
         pairs = zip(before, self.affines, strict=True)
-        self._ratios = torch.stack([relative_change(w, a.parameter.weight) for w, a in pairs], 1)
+        ratios = [relative_change(w, a.parameter.weight) for w, a in pairs]
+        self._ratios = torch.stack(ratios, 1).cpu()
         seen = sum(len(index) for index in batches)
-        rates = [learning_rate(run, self.step - 1, len(batches)) for run in self.runs]
-        lr = torch.tensor(rates, dtype=torch.float64)
-        return TrainingSums(loss_sum / seen, hit_sum / seen, lr, first_bad)
+        rates = [learning_rate(run, self.step - 1, num_steps) for run in self.runs]
+        return TrainingSums(
+            loss=(tables.loss_sum / seen).cpu(),
+            accuracy=(tables.hit_sum / seen).cpu(),
+            lr=torch.tensor(rates, dtype=torch.float64),
+            first_bad_step=tables.first_bad.cpu().clone(),
+        )
+
+    def _next_step(self, batch_size: int) -> None:
+        """Take the next step of the epoch; nothing is read back from the device."""
+        samples, self.update.coefficients = self._tables.current(batch_size)
+        self._tables.note(*self.train_step(*self.batch(self.data.train, samples)))
 
     def batch(self, part: Part, index: Tensor) -> tuple[Tensor, Tensor]:
         """Return samples as an augmented batch `[I+1, B]`, and their targets `[B]`."""
-        samples = torch.index_select(part.inputs, 0, index)
-        return self._augmented(samples), torch.index_select(part.targets, 0, index)
+        here = self._here(part)
+        samples = torch.index_select(here.inputs, 0, index)
+        return self._augmented(samples), torch.index_select(here.targets, 0, index)
+
+    def _here(self, part: Part) -> Part:
+        """Return a part of the data on the engine's device."""
+        if self.device.type == "cpu":
+            return part
+        if id(part) not in self._parts:
+            inputs, targets = part.inputs.to(self.device), part.targets.to(self.device)
+            self._parts[id(part)] = Part(inputs=inputs, targets=targets)
+        return self._parts[id(part)]
 
     def _augmented(self, samples: Tensor) -> Tensor:
         batch, num_features = samples.shape
@@ -210,27 +231,30 @@ class StackedEngine:
     @torch.inference_mode()
     def evaluate(self, part: Part) -> Scores:
         """Score every run on a part of the data."""
-        loss_sum = torch.zeros(len(self.runs), dtype=torch.float64)
-        hit_sum = torch.zeros(len(self.runs), dtype=torch.float64)
-        for start in range(0, len(part.targets), EVALUATION_BATCH):
-            piece = slice(start, start + EVALUATION_BATCH)
-            target = part.targets[piece]
-            logits = self.forward(self._augmented(part.inputs[piece]))
+        here, num_samples = self._here(part), len(part.targets)
+        loss_sum = torch.zeros(len(self.runs), dtype=torch.float64, device=self.device)
+        hit_sum = torch.zeros_like(loss_sum)
+        for start in range(0, num_samples, self.evaluation_batch):
+            piece = slice(start, start + self.evaluation_batch)
+            target = here.targets[piece]
+            logits = self.forward(self._augmented(here.inputs[piece]))
             loss_sum += self._loss_and_grad(logits, target)[0].double().sum(1)
             hit_sum += _hits(logits, target).sum(1)
-        return Scores(loss_sum / len(part.targets), hit_sum / len(part.targets))
+        return Scores((loss_sum / num_samples).cpu(), (hit_sum / num_samples).cpu())
 
     @torch.inference_mode()
-    def probe(self) -> list[LayerView]:
-        """Measure every layer on the probe batch; parameters stay as they are."""
+    def probe(self) -> Iterator[LayerView]:
+        """Measure every layer on the probe batch, one after the other, without an update."""
         size = self.runs[0].record.probe_size
-        inputs, target = self.data.train.inputs[:size], self.data.train.targets[:size]
+        here = self._here(self.data.train)
+        inputs, target = here.inputs[:size], here.targets[:size]
         pre: list[Tensor] = []
         logits = self.forward(self._augmented(inputs), pre)
         collected = CollectGradients(len(self.affines), self.space, keep_pre=True)
         self.backward(self._loss_and_grad(logits, target)[1], collected)
-        hidden = [self._hidden_view(i, pre[i], collected) for i in range(len(pre))]
-        output = LayerView(
+        for index in range(len(pre)):
+            yield self._hidden_view(index, pre[index], collected)
+        yield LayerView(
             pre=logits.transpose(1, 2),
             act=None,
             slope=None,
@@ -239,7 +263,6 @@ class StackedEngine:
             grad_weight=collected.parameters[-1][:, :-1],
             weight=self.affines[-1].parameter.weight,
         )
-        return [*hidden, output]
 
     def _hidden_view(self, index: int, pre: Tensor, collected: CollectGradients) -> LayerView:
         layer = self.pointwise[index]
@@ -264,8 +287,8 @@ class StackedEngine:
         found = {}
         for affine in self.affines:
             name = f"layers.{affine.index}"
-            found[f"{name}.weight"] = affine.parameter.weight.transpose(1, 2).contiguous()
-            found[f"{name}.bias"] = affine.parameter.bias.clone()
+            found[f"{name}.weight"] = affine.parameter.weight.transpose(1, 2).contiguous().cpu()
+            found[f"{name}.bias"] = affine.parameter.bias.clone().cpu()
         return found
 
     def _state_tensors(self) -> dict[str, Tensor]:
@@ -278,7 +301,7 @@ class StackedEngine:
 
     def state(self) -> dict[str, Tensor]:
         """Return copies of parameters and optimizer state, and the step count."""
-        state = {name: tensor.clone() for name, tensor in self._state_tensors().items()}
+        state = {name: tensor.clone().cpu() for name, tensor in self._state_tensors().items()}
         return state | {"step": torch.tensor(self.step)}
 
     def load(self, state: Mapping[str, Tensor]) -> None:

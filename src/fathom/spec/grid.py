@@ -83,7 +83,8 @@ class Run:
         seed: Replicate number; with the study's seed it keys the initial weights.
         study_seed: The study's seed.
         engine: Which implementation trains it.
-        precision: Floating-point type of weights and activations.
+        precision: Floating-point type of weights and activations; `tf32` and `bf16` are float32
+            with products that round their factors.
         cell: The swept settings as `(dotted path, readable value)`, for tables and legends.
     """
 
@@ -91,7 +92,7 @@ class Run:
     seed: int
     study_seed: int
     engine: Literal["stacked", "single"]
-    precision: Literal["float32", "float64"]
+    precision: Literal["float32", "float64", "tf32", "bf16"]
     data: DataConfig
     model: ModelConfig
     loss: Choice

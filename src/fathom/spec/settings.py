@@ -21,7 +21,7 @@ from fathom.spec.components import Chosen, Component, Name
 from fathom.spec.values import Flag, Number, Replicates, Text, Widths, Word
 
 Engine = Literal["stacked", "single"]
-Precision = Literal["float32", "float64"]
+Precision = Literal["float32", "float64", "tf32", "bf16"]
 Monitor = Literal["validation_accuracy", "validation_loss"]
 Weights = Literal["best_and_last", "last", "none"]
 

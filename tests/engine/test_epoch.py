@@ -1,0 +1,121 @@
+"""The program of a step: what it counts, and that it never asks the device for a number."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from fathom import optimizers
+from fathom.data.splits import PreparedData, prepare
+from fathom.engine.epoch import EpochTables, Repeated
+from fathom.engine.stacked import StackedEngine
+from fathom.spec.grid import Run
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def data(make_run: Callable[..., Run]) -> PreparedData:
+    return prepare(make_run().data, [])
+
+
+def test_tables_hand_out_each_step_and_add_up() -> None:
+    tables = EpochTables(2, CPU)
+    batches = [torch.tensor([4, 1, 3]), torch.tensor([0, 2])]
+    for steps_before in (0, 2):  # the same memory serves every epoch
+        rate = torch.tensor([[[0.1], [0.2]], [[0.3], [0.4]]]).view(2, 2, 1, 1)
+        tables.begin(batches, {"rate": rate}, steps_before)
+        samples, numbers = tables.current(3)
+        assert samples.tolist() == [4, 1, 3]
+        assert numbers["rate"].flatten().tolist() == pytest.approx([0.1, 0.2])
+        tables.note(torch.ones(2, 3), torch.tensor([[1, 1, 0], [0, 0, 0]]))
+        samples, numbers = tables.current(2)
+        assert samples.tolist() == [0, 2]
+        assert numbers["rate"].flatten().tolist() == pytest.approx([0.3, 0.4])
+        tables.note(torch.tensor([[1.0, 1.0], [1.0, float("inf")]]), torch.ones(2, 2))
+        assert tables.loss_sum.tolist() == [5.0, float("inf")]
+        assert tables.hit_sum.tolist() == [4.0, 2.0]
+        assert tables.first_bad.tolist() == [-1.0, 2.0 + steps_before]
+
+
+def test_repeated_does_what_it_is_told() -> None:
+    calls: list[int] = []
+    repeated = Repeated(lambda: calls.append(1), CPU)
+    repeated(0)
+    repeated(5)
+    assert len(calls) == 5
+
+
+class NoReadingBack(TorchDispatchMode):
+    """Fails on whatever makes the host wait for the device."""
+
+    WAITING = ("_local_scalar_dense", "nonzero", "is_nonzero", "masked_select")
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> object:
+        name = func.overloadpacket.__name__
+        assert name not in self.WAITING, f"{name} waits for the device"
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.fixture
+def adam_as_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    def of_all_runs(kernel: Any, *args: Any) -> None:
+        decoupled = "adamw" in str(kernel)
+        optimizers._adam_of_all_runs(*args, decoupled=decoupled)
+
+    monkeypatch.setattr(optimizers, "_adam_run_by_run", of_all_runs)
+
+
+STEPS = [
+    {"optimizer": "sgd"},
+    {"optimizer": {"name": "sgd", "momentum": 0.9, "nesterov": True, "weight_decay": 0.1}},
+    {"optimizer": "adam"},
+    {"optimizer": {"name": "adamw", "weight_decay": 0.1}},
+    {"optimizer": "sgd", "clip_norm": 0.5},
+]
+
+
+def engine(make_run: Callable[..., Run], data: PreparedData, **given: object) -> StackedEngine:
+    names = ["relu", "tanh", "gelu", "spline_sigmoid", "mish"]
+    runs = [make_run(activation=n, seed=i, **given) for i, n in enumerate(names)]
+    return StackedEngine(runs, data)
+
+
+@pytest.mark.parametrize("given", STEPS, ids=str)
+@pytest.mark.usefixtures("adam_as_on_a_gpu")
+def test_no_step_waits_for_the_device(
+    given: dict[str, object], make_run: Callable[..., Run], data: PreparedData
+) -> None:
+    trained = engine(make_run, data, **given)
+    trained.train_epoch(1)  # fills the tables
+    trained._tables._row.zero_()
+    with torch.inference_mode(), NoReadingBack():
+        trained._next_step(8)
+
+
+def test_the_check_notices_a_step_that_waits() -> None:
+    with pytest.raises(AssertionError, match="waits for the device"), NoReadingBack():
+        torch.ones(1).item()
+
+
+@pytest.mark.parametrize(
+    "optimizer", ["adam", {"name": "adam", "weight_decay": 0.1}, "adamw"], ids=str
+)
+def test_adam_of_all_runs_equals_adam_run_by_run(
+    optimizer: object,
+    make_run: Callable[..., Run],
+    data: PreparedData,
+    request: pytest.FixtureRequest,
+) -> None:
+    given = {"optimizer": optimizer, "precision": "float64"}
+    here = engine(make_run, data, **given)
+    here.train_epoch(1)
+    request.getfixturevalue("adam_as_on_a_gpu")
+    there = engine(make_run, data, **given)
+    there.train_epoch(1)
+    for name, tensor in here.weights().items():
+        torch.testing.assert_close(there.weights()[name], tensor, rtol=1e-9, atol=1e-12)
