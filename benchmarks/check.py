@@ -18,7 +18,7 @@ DEPTH: Final = 5
 # decides on which side of its kink a unit lies, 2e-4 were seen (in 1 of 3 random data sets), so
 # that a small excess may be no fault there.
 TOLERANCE: Final = {"relu": 1e-4, "tanh": 1e-6, "gelu": 1e-6, "sigmoid": 1e-6}
-OWN_ORDER: Final = {"dataloader", "fathom, recording"}  # they shuffle by themselves
+OWN_ORDER: Final = {"dataloader", "fathom-recording"}  # they shuffle by themselves
 
 
 def last_losses(

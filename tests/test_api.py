@@ -190,7 +190,7 @@ class TestResults:
             raise KeyboardInterrupt
 
         study = fathom.Study(**SMALL, name="stopped")
-        monkeypatch.setattr("fathom.execution.worker.train_cohort", stop)
+        monkeypatch.setattr("fathom.execution.training.train_cohort", stop)
         with pytest.raises(KeyboardInterrupt):
             study.run(tmp_path, **QUIET)
         opened = fathom.Results.open(tmp_path / "stopped")

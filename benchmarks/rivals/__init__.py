@@ -13,5 +13,5 @@ RIVALS: Final[dict[str, Callable[[int], Sequence[Rival]]]] = {
     "vmap": vmap.variants,
     "jax": jax_scan.variants,
     "fathom": fathom_engine.variants,
-    "fathom, recording": fathom_engine.recording_variants,
+    "fathom-recording": fathom_engine.recording_variants,
 }

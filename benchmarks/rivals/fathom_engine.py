@@ -70,7 +70,7 @@ class FathomEngine(Rival):
 class FathomEpochs(Rival):
     """The same through whole epochs: every column recorded, and the test part evaluated."""
 
-    family: ClassVar[str] = "fathom, recording"
+    family: ClassVar[str] = "fathom-recording"
 
     threads: int = 1
 

@@ -3,10 +3,17 @@
 import os
 import signal
 import time
+from collections.abc import Callable, Generator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
+
+import torch
 
 from fathom.data.config import DataConfig
+from fathom.data.scaling import Scale
+from fathom.data.splits import Part, PreparedData
 from fathom.errors import StoreError
 from fathom.execution.base import (
     CohortBusy,
@@ -16,6 +23,7 @@ from fathom.execution.base import (
     RunOutcome,
     Task,
 )
+from fathom.execution.training import Order
 from fathom.registry import Choice
 from fathom.spec.grid import ModelConfig, RecordConfig, Run, TrainConfig
 
@@ -55,6 +63,20 @@ _RUN = Run(
 )
 
 
+_PART = Part(inputs=torch.zeros(2, 1), targets=torch.zeros(2, dtype=torch.int64))
+_DATA = PreparedData(
+    train=_PART,
+    validation=None,
+    test=_PART,
+    scale=Scale(),
+    num_features=1,
+    num_classes=2,
+    sample_shape=(1,),
+    config=_RUN.data,
+    digest="no data",
+)
+
+
 def fake_run(number: int, behaviour: str = "good") -> Run:
     """Make a run; the first word of its name tells `act` what to do with it."""
     return replace(_RUN, name=f"{behaviour} {number}", seed=number)
@@ -91,3 +113,20 @@ def act(task: Task, emit: Emit) -> None:
         for run in task.runs
     )
     emit(CohortDone(cohort_id=task.cohort_id, outcomes=outcomes))
+
+
+def order_act(task: Task, emit: Emit) -> Generator[Order, None, None]:
+    """Have `act` done elsewhere."""
+    yield Order(work=partial(_act, task), data=_DATA, receive=emit)
+
+
+def _act(task: Task, data: PreparedData, report: Callable[[Any], None]) -> None:
+    assert data.digest == _DATA.digest
+    act(task, report)
+
+
+def raises(h: torch.Tensor) -> torch.Tensor:
+    """Be an activation that cannot be trained."""
+    if h.numel() > 1_000:  # not while it is tried out
+        raise ValueError("out of spoons")
+    return h * 2

@@ -167,11 +167,11 @@ class TestExecutors:
     def test_auto(
         self, runs: list[Run], tmp_path: Path, workers: int, num_tasks: int, kind: type
     ) -> None:
-        chosen = choose_executor("auto", workers, self.tasks(runs[:num_tasks], tmp_path))
+        chosen = choose_executor(Conditions(), workers, self.tasks(runs[:num_tasks], tmp_path))
         assert type(chosen) is kind
 
     def test_no_more_processes_than_tasks(self, runs: list[Run], tmp_path: Path) -> None:
-        chosen = choose_executor("auto", 16, self.tasks(runs[:3], tmp_path))
+        chosen = choose_executor(Conditions(), 16, self.tasks(runs[:3], tmp_path))
         assert isinstance(chosen, ProcessExecutor)
         assert chosen.num_workers == 3
 
@@ -179,11 +179,13 @@ class TestExecutors:
         own = self.tasks(
             [make_run(activation=Choice("mine", code="ab"), seed=n) for n in (0, 1)], tmp_path
         )
-        assert type(choose_executor("auto", 2, own)) is InlineExecutor
-        with pytest.raises(FathomError, match="'mine' is a function of this Python process"):
-            choose_executor("processes", 2, own)
+        assert type(choose_executor(Conditions(), 2, own)) is InlineExecutor
+        for name in ("processes", "ray"):
+            with pytest.raises(FathomError, match=f"'{name}': activation 'mine' is a function of"):
+                choose_executor(Conditions(executor=name), 2, own)  # type: ignore[arg-type]
         imported = [make_run(activation=Choice("m:f", code="ab"), seed=n) for n in (0, 1)]
-        assert type(choose_executor("auto", 2, self.tasks(imported, tmp_path))) is ProcessExecutor
+        chosen = choose_executor(Conditions(), 2, self.tasks(imported, tmp_path))
+        assert type(chosen) is ProcessExecutor
 
     def test_workers_know_installed_functions(
         self, make_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -192,7 +194,7 @@ class TestExecutors:
         monkeypatch.setattr("fathom.registry.entry_points", lambda group: [point])
         choice = Choice("installed", code="ab")
         own = self.tasks([make_run(activation=choice, seed=n) for n in (0, 1)], tmp_path)
-        assert type(choose_executor("auto", 2, own)) is ProcessExecutor
+        assert type(choose_executor(Conditions(), 2, own)) is ProcessExecutor
 
 
 @pytest.mark.parametrize(

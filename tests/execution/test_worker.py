@@ -13,7 +13,7 @@ from fathom.activations import ACTIVATIONS, register_callable
 from fathom.data.config import DataConfig
 from fathom.engine.tables import CohortResult
 from fathom.errors import StoreError
-from fathom.execution import worker
+from fathom.execution import training, worker
 from fathom.execution.base import (
     CohortBusy,
     CohortDone,
@@ -24,7 +24,8 @@ from fathom.execution.base import (
     Notice,
     Task,
 )
-from fathom.execution.worker import Trainer, fingerprint, one_thread
+from fathom.execution.training import one_thread
+from fathom.execution.worker import Trainer, fingerprint
 from fathom.spec.grid import Run
 from fathom.store.results import StudyFolder
 
@@ -176,14 +177,14 @@ def test_a_run_that_raises_is_named_and_its_siblings_are_unharmed(
 def test_a_cohort_too_large_for_memory_is_halved(
     folder: StudyFolder, make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    train_cohort = worker.train_cohort
+    train_cohort = training.train_cohort
 
     def starve(runs: Sequence[Run], *args: Any, **settings: Any) -> CohortResult:
         if len(runs) > 2 or any(run.model.depth > 2 for run in runs):
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate")
         return train_cohort(runs, *args, **settings)
 
-    monkeypatch.setattr(worker, "train_cohort", starve)
+    monkeypatch.setattr(training, "train_cohort", starve)
     small = [make_run(seed=seed) for seed in range(5)]
     events = train(folder, *small)
     assert worker.finished_runs(folder) == {run.id for run in small}

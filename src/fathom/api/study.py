@@ -16,7 +16,7 @@ from fathom.data.datasets import measure
 from fathom.data.npz import npz_name
 from fathom.errors import DataError, FathomError
 from fathom.execution.progress import Display
-from fathom.execution.session import Conditions, ExecutorName, num_cores
+from fathom.execution.session import Conditions, ExecutorName, num_cores, workplace
 from fathom.plan import Plan, make_plan
 from fathom.spec import own_modules
 from fathom.spec import study as spec
@@ -127,6 +127,7 @@ class Study:
         data_dir: Folders = (),
         progress: bool | Display = True,
         executor: ExecutorName = "auto",
+        address: str | None = None,
         allow_runs: int | None = None,
         allow_mixed: bool = False,
         checkpoint_every_s: float = 30.0,
@@ -140,7 +141,9 @@ class Study:
             workers: Processes; one for each core when omitted.
             data_dir: Folder or folders where data sets are looked for.
             progress: Whether to show a bar, or what shows the progress.
-            executor: Where networks are trained; `auto` chooses.
+            executor: Where networks are trained; `auto` chooses, `ray` is many machines.
+            address: Of the Ray cluster for executor `ray`, as `host:port` or `auto`; it starts one
+                of its own on this machine when omitted.
             allow_runs: Largest number of runs that you agree to, when more than 100,000.
             allow_mixed: Go on with results from another machine, where the last digits may differ.
             checkpoint_every_s: Least time between two saved states; 0 saves after every epoch.
@@ -156,6 +159,7 @@ class Study:
             workers=workers,
             data_dir=data_dir,
             executor=executor,
+            address=address,
             allow_runs=allow_runs,
             allow_mixed=allow_mixed,
             checkpoint_every_s=checkpoint_every_s,
@@ -171,6 +175,7 @@ class Study:
         workers: int | None,
         data_dir: Folders,
         executor: ExecutorName,
+        address: str | None,
         allow_runs: int | None,
         allow_mixed: bool,
         checkpoint_every_s: float,
@@ -180,19 +185,24 @@ class Study:
         Raises:
             FathomError: If the study, its data or a folder cannot be used.
         """
-        with self._data_folders(data_dir) as folders:
-            runs = self.runs(allow_runs=allow_runs)
+        runs = self.runs(allow_runs=allow_runs)
+        with (
+            self._data_folders(data_dir) as folders,
+            workplace(executor, address, workers) as num_workers,
+        ):
             yield Job(
                 study=self.spec,
                 arrays=self._arrays,
                 runs=runs,
-                plan=_plan(runs, workers, folders),
+                plan=_plan(runs, num_workers, folders),
                 path=Path(out) / self.spec.slug,
                 allow_mixed=allow_mixed,
                 conditions=Conditions(
                     data_folders=folders,
                     allowed_modules=own_modules.allowed(),
                     executor=executor,
+                    address=address,
+                    num_workers=workers,
                     checkpoint_every_s=checkpoint_every_s,
                 ),
             )

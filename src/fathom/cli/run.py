@@ -46,8 +46,16 @@ def run(
         typer.Option("--allow-mixed", help="Go on with results that another machine computed."),
     ] = False,
     executor: Annotated[
-        Literal["auto", "inline", "processes"], typer.Option(help="Where networks are trained.")
+        Literal["auto", "inline", "processes", "ray"],
+        typer.Option(help="Where networks are trained; ray: on the machines of a cluster."),
     ] = "auto",
+    address: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOST:PORT",
+            help="The Ray cluster's head node, or auto; with --executor ray.",
+        ),
+    ] = None,
     checkpoint_every: Annotated[
         float, typer.Option(metavar="S", min=0, help="Seconds between saved states.")
     ] = 30.0,
@@ -76,6 +84,7 @@ def run(
                         workers=workers,
                         data_dir=data_dir or (),
                         executor=executor,
+                        address=address,
                         allow_runs=yes_run,
                         allow_mixed=allow_mixed,
                         checkpoint_every_s=checkpoint_every,

@@ -195,7 +195,7 @@ class Backlog:
     def lose(self, task: Task) -> Notice | CohortFailed:
         """Account for a worker that died on a task: try again, then in halves, then give up."""
         deaths = task.deaths + 1
-        who = task.runs[0].name if len(task.runs) == 1 else f"{len(task.runs)} runs"
+        who = _who(task)
         if deaths < MAX_DEATHS:
             self._ready.appendleft(replace(task, deaths=deaths))
             return Notice(message=f"a worker died while it trained {who}; starting it again")
@@ -209,3 +209,12 @@ class Backlog:
             message=f"{deaths} workers died while they trained it. The system may have killed them "
             "for want of memory: use fewer workers (--workers) or a smaller network",
         )
+
+    def give_back(self, task: Task) -> Notice:
+        """Take back a task whose machine is gone, which is no fault of the task."""
+        self._ready.appendleft(task)
+        return Notice(message=f"a node was lost while it trained {_who(task)}; starting it again")
+
+
+def _who(task: Task) -> str:
+    return task.runs[0].name if len(task.runs) == 1 else f"{len(task.runs)} runs"

@@ -2,11 +2,12 @@
 
 import os
 import re
-from collections.abc import Container, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Container, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
+from types import ModuleType
 from typing import Final, Literal
 
 from fathom.activations import ACTIVATIONS
@@ -30,7 +31,7 @@ from fathom.plan import Plan
 from fathom.spec.grid import config_digest
 from fathom.store.results import StudyFolder
 
-ExecutorName = Literal["auto", "inline", "processes"]
+ExecutorName = Literal["auto", "inline", "processes", "ray"]
 
 MEMORY_SHARE: Final = 0.7  # of what is free; estimates err, and others need memory too
 
@@ -43,12 +44,16 @@ class Conditions:
         data_folders: Where data sets are looked for, in order.
         allowed_modules: Modules from which the user lets activations be imported.
         executor: Where tasks run.
+        address: Of the Ray cluster that executor `ray` uses; None for one of its own.
+        num_workers: Tasks at once in that cluster; as many as there is room for when None.
         checkpoint_every_s: Least time between two saved states; 0 saves after every epoch.
     """
 
     data_folders: tuple[Path, ...] = ()
     allowed_modules: tuple[str, ...] = ()
     executor: ExecutorName = "auto"
+    address: str | None = None
+    num_workers: int | None = None
     checkpoint_every_s: float = 30.0
 
 
@@ -70,8 +75,10 @@ def carry_out(plan: Plan, folder: StudyFolder, conditions: Conditions, display: 
     finished = finished_runs(folder)
     tally = Tally(plan, finished & {run.id for cohort in plan.cohorts for run in cohort.runs})
     tasks = tasks_of(plan, finished, folder.path, conditions)
-    workers = affordable_workers(plan, free_memory_mb())
-    executor = choose_executor(conditions.executor, workers, tasks)
+    # How much memory the machines of a cluster have is not known here.
+    free_mb = free_memory_mb() if conditions.address is None else None
+    workers = affordable_workers(plan, free_mb)
+    executor = choose_executor(conditions, workers, tasks)
 
     def follow(event: Event) -> None:
         tally.add(event)
@@ -125,23 +132,77 @@ def require_data(tasks: Sequence[Task], folder: StudyFolder) -> None:
         require_same_data(folder.path, data, past)
 
 
-def choose_executor(name: ExecutorName, workers: int, tasks: Sequence[Task]) -> Executor:
+@contextmanager
+def workplace(
+    executor: ExecutorName, address: str | None, num_workers: int | None
+) -> Iterator[int]:
+    """Have a place to run tasks within the block; where that is a cluster, be part of it.
+
+    Args:
+        executor: Where tasks are to run.
+        address: Of a Ray cluster.
+        num_workers: Workers that the user asks for.
+
+    Yields:
+        The number of workers to plan for: what was asked for, or else what there is room for.
+
+    Raises:
+        FathomError: If there is no such place.
+    """
+    if num_workers is not None and num_workers < 1:
+        raise FathomError(f"workers: got {num_workers}; must be an integer >= 1")
+    if address is not None and executor != "ray":
+        raise FathomError(
+            f"--address {address}: is of use to executor 'ray' only; add --executor ray"
+        )
+    count = num_workers or num_cores()
+    if executor != "ray":
+        yield count
+        return
+    ray = _ray()
+    with ray.joined(address, count):
+        ray.require_room()
+        yield num_workers or ray.num_slots()
+
+
+def choose_executor(conditions: Conditions, workers: int, tasks: Sequence[Task]) -> Executor:
     """Choose where tasks run.
+
+    Args:
+        conditions: What the user wants.
+        workers: Workers that this machine has memory for.
+        tasks: All tasks.
 
     Raises:
         FathomError: If worker processes are demanded for functions that only this process knows.
     """
-    local = local_functions(tasks)
-    if name == "processes" and local:
+    name, local = conditions.executor, local_functions(tasks)
+    if name in {"processes", "ray"} and local:
         raise FathomError(
-            f"executor 'processes': activation '{local[0]}' is a function of this Python process, "
+            f"executor '{name}': activation '{local[0]}' is a function of this Python process, "
             "which workers do not know; put it into a module and allow that (fathom.allow), or use "
             "executor 'inline'"
         )
+    if name == "ray":
+        limit = workers if conditions.address is None else conditions.num_workers
+        executor: Executor = _ray().RayExecutor(address=conditions.address, num_workers=limit)
+        return executor
     alone = workers == 1 or len(tasks) <= 1 or local
     if name == "inline" or (name == "auto" and alone):
         return InlineExecutor()
     return ProcessExecutor(min(workers, max(1, len(tasks))))
+
+
+def _ray() -> ModuleType:
+    try:
+        from fathom.execution import ray
+    except ModuleNotFoundError as error:
+        if error.name != "ray":
+            raise
+        raise FathomError(
+            "executor 'ray': Ray is not installed; pip install 'fathom-lab[ray]'"
+        ) from error
+    return ray
 
 
 def local_functions(tasks: Iterable[Task]) -> list[str]:

@@ -1,21 +1,18 @@
-"""What one task does, wherever it runs: claim, train, commit."""
+"""What becomes of one task at the results folder: claimed, trained, committed."""
 
-import time
-import traceback
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import closing
+from functools import partial
 from pathlib import Path
-from typing import Any, final
+from typing import final
 
 import numpy as np
-import torch
-from torch import Tensor
+import polars as pl
 
 from fathom.data.config import DataConfig
 from fathom.data.splits import PreparedData, prepare
-from fathom.engine.run import EpochReport, train_cohort
-from fathom.engine.tables import CohortResult
-from fathom.errors import ComponentError, FathomError, StoreError
+from fathom.engine.run import EpochReport
+from fathom.errors import StoreError
 from fathom.execution.base import (
     CohortBusy,
     CohortDone,
@@ -23,18 +20,25 @@ from fathom.execution.base import (
     CohortStarted,
     Emit,
     EpochDone,
-    Event,
     Notice,
     RunOutcome,
     Task,
 )
+from fathom.execution.training import (
+    Failure,
+    Order,
+    State,
+    Trained,
+    Training,
+    attempt,
+    one_thread,
+)
 from fathom.spec.grid import config_digest
-from fathom.spec.own_modules import allow
 from fathom.store.fingerprint import Fingerprint, machine_fingerprint
 from fathom.store.results import StudyFolder
-from fathom.store.tables import make_table
 
-State = dict[str, Tensor]
+Prepare = Callable[[DataConfig, Sequence[Path]], PreparedData]
+Orders = Generator[Order, None, None]
 
 
 @final
@@ -44,9 +48,13 @@ class Trainer:
     A run whose training raises an exception (a user's activation can) is found by halving its
     cohort: results do not depend on what is trained together, so that the others are unharmed.
     The halves start anew, not from the cohort's saved state.
+
+    Args:
+        prepare: Loads a data set.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, prepare: Prepare = prepare) -> None:
+        self._prepare = prepare
         self._folder: StudyFolder | None = None
         self._data: tuple[DataConfig, PreparedData] | None = None
         self._told = 0
@@ -57,101 +65,105 @@ class Trainer:
         Raises:
             FathomError: If the results folder or the data cannot be used.
         """
-        for module in task.allowed_modules:
-            allow(module)
+        # Closed, so that a claim is given up at once when training is interrupted.
+        with closing(self.orders(task, emit)) as orders:
+            for order in orders:
+                order.work(order.data, order.receive)
+
+    def orders(self, task: Task, emit: Emit) -> Orders:
+        """Do for a task what needs the results folder: claim, go on from what is saved, commit.
+
+        Args:
+            task: The task.
+            emit: Called with what happens.
+
+        Yields:
+            What is to be trained, here or elsewhere, before the next order is asked for. The claim
+            is held until the last one is done, or the generator is closed.
+
+        Raises:
+            FathomError: If the results folder or the data cannot be used.
+        """
         if self._folder is None or self._folder.path != task.folder:
             self._folder = StudyFolder.join(task.folder, fingerprint=fingerprint())
-        listener = emit if isinstance(emit, _Listener) else _Listener(emit)
-        with self._folder.claim(task.cohort_id) as mine, one_thread():
+        with self._folder.claim(task.cohort_id) as mine:
             if mine:
-                self._complete(self._folder, task, listener)
-                self._tell_damages(self._folder, listener)
+                yield from self._complete(self._folder, task, emit)
+                self._tell_damages(self._folder, emit)
             else:
                 emit(CohortBusy(cohort_id=task.cohort_id))
 
-    def _complete(self, folder: StudyFolder, task: Task, emit: "_Listener") -> None:
+    def _complete(self, folder: StudyFolder, task: Task, emit: Emit) -> Orders:
         left = task.without(finished_runs(folder))
         if left.runs == task.runs:
-            self._train_or_halve(folder, task, emit)
+            yield from self._train_or_halve(folder, task, emit)
             return
         folder.drop_state(task.cohort_id)  # this very cohort will not be trained again
         if left.runs:
-            self(left, emit)
+            yield from self.orders(left, emit)
 
-    def _train_or_halve(self, folder: StudyFolder, task: Task, emit: "_Listener") -> None:
-        try:
-            self._train(folder, task, emit)
+    def _train_or_halve(self, folder: StudyFolder, task: Task, emit: Emit) -> Orders:
+        failure = yield from self._train(folder, task, emit)
+        if failure is None:
             return
-        except (Exception, SystemExit) as error:  # a user's function may do anything
-            is_ours = isinstance(error, FathomError) and not isinstance(error, ComponentError)
-            if is_ours or emit.failed:
-                raise
-            problem, detail = _explain(error), traceback.format_exc()
         folder.drop_state(task.cohort_id)
-        # Here, outside of the handler, the exception no longer holds on to the cohort's memory.
         if len(task.runs) > 1:
             for half in task.halves():
-                self(half, emit)
+                yield from self.orders(half, emit)
             return
         emit(
             CohortFailed(
                 cohort_id=task.cohort_id,
                 run_ids=(task.runs[0].id,),
                 names=(task.runs[0].name,),
-                message=problem,
-                detail=detail,
+                message=failure.message,
+                detail=failure.detail,
             )
         )
 
-    def _train(self, folder: StudyFolder, task: Task, emit: Emit) -> None:
+    def _train(
+        self, folder: StudyFolder, task: Task, emit: Emit
+    ) -> Generator[Order, None, Failure | None]:
         data = self._prepared(task)
         require_same_data(folder.path, data, computed_from(folder))
         state = folder.load_state(task.cohort_id, data=data.digest)
         run_ids = tuple(run.id for run in task.runs)
+        ends: list[Trained | Failure] = []
+
+        def receive(report: EpochReport | Trained | Failure | State) -> None:
+            match report:
+                case EpochReport():
+                    emit(_epoch_done(task.cohort_id, run_ids, report))
+                case Trained() | Failure():
+                    ends.append(report)
+                case _:
+                    folder.save_state(task.cohort_id, report, data=data.digest)
+
         epoch = 0 if state is None else int(state["epoch"])
         emit(CohortStarted(cohort_id=task.cohort_id, run_ids=run_ids, epoch=epoch))
-        result = train_cohort(
-            task.runs,
-            data,
-            state=state,
-            save_state=_saver(folder, task, data.digest),
-            on_epoch=lambda report: emit(_epoch_done(task.cohort_id, run_ids, report)),
-        )
-        frames = {name: make_table(name, columns) for name, columns in _tables(result)}
+        yield Order(work=Training(task=task, state=state), data=data, receive=receive)
+        end = ends.pop()
+        if isinstance(end, Failure):
+            return end
         meta = {"data_config": config_digest(data.config), "data": data.digest}
-        folder.commit_cohort(task.cohort_id, frames, result.weights, meta)
-        rows = frames["runs"].select("run_id", "name", "outcome", "reason").iter_rows(named=True)
-        outcomes = tuple(RunOutcome(**row) for row in rows)
-        emit(CohortDone(cohort_id=task.cohort_id, outcomes=outcomes))
+        commit = partial(folder.commit_cohort, task.cohort_id, end.frames, end.weights, meta)
+        failure = attempt(commit)
+        if failure is None:
+            emit(_cohort_done(task.cohort_id, end.frames["runs"]))
+        return failure
 
     def _prepared(self, task: Task) -> PreparedData:
         config = task.runs[0].data
         if self._data is None or self._data[0] != config:
             self._data = None  # the old data go before the new ones come
-            self._data = config, prepare(config, task.data_folders)
+            with one_thread():
+                self._data = config, self._prepare(config, task.data_folders)
         return self._data[1]
 
     def _tell_damages(self, folder: StudyFolder, emit: Emit) -> None:
         for damage in folder.damages[self._told :]:
             emit(Notice(message=str(damage)))
         self._told = len(folder.damages)
-
-
-class _Listener:
-    """Passes events on, and remembers when that failed: then it was not the training that did.
-
-    Args:
-        emit: Whom to pass them to.
-    """
-
-    def __init__(self, emit: Emit) -> None:
-        self._emit = emit
-        self.failed = False
-
-    def __call__(self, event: Event) -> None:
-        self.failed = True
-        self._emit(event)
-        self.failed = False
 
 
 def fingerprint() -> Fingerprint:
@@ -200,54 +212,6 @@ def require_same_data(folder: Path, data: PreparedData, past: Iterable[tuple[str
         )
 
 
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Compute with one thread and without denormal numbers, which are slow; put back afterwards.
-
-    Every executor computes under these settings: they decide the last bits.
-    """
-    threads, flushes = torch.get_num_threads(), _flushes_denormal()
-    torch.set_num_threads(1)
-    torch.set_flush_denormal(True)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-        torch.set_flush_denormal(flushes)
-
-
-def _flushes_denormal() -> bool:
-    smallest = torch.tensor(torch.finfo(torch.float32).tiny)  # torch has a setter, but no getter
-    return bool((smallest * 0.5) == 0)
-
-
-def _explain(error: BaseException) -> str:
-    if isinstance(error, ComponentError):
-        return str(error)
-    text = f"{type(error).__name__}: {error}"
-    if isinstance(error, MemoryError) or "allocate memory" in text:
-        return f"there is not enough memory for it even alone ({text.splitlines()[0]})"
-    return f"training raised {text}"
-
-
-def _saver(folder: StudyFolder, task: Task, data: str) -> Callable[[Callable[[], State]], None]:
-    last_s = time.monotonic()
-
-    def save(state: Callable[[], State]) -> None:
-        nonlocal last_s
-        if time.monotonic() - last_s >= task.checkpoint_every_s:
-            folder.save_state(task.cohort_id, state(), data=data)
-            last_s = time.monotonic()
-
-    return save
-
-
-def _tables(result: CohortResult) -> Iterator[tuple[Any, Any]]:
-    for name in ("runs", "epochs", "layers", "histograms"):
-        if columns := getattr(result, name):
-            yield name, columns
-
-
 def _epoch_done(cohort_id: str, run_ids: tuple[str, ...], report: EpochReport) -> EpochDone:
     return EpochDone(
         cohort_id=cohort_id,
@@ -257,3 +221,8 @@ def _epoch_done(cohort_id: str, run_ids: tuple[str, ...], report: EpochReport) -
         # NaN for runs that ended before this epoch, which `fmax` passes over.
         train_accuracy=float(np.fmax.reduce(report.train_accuracy, initial=0.0)),
     )
+
+
+def _cohort_done(cohort_id: str, runs: pl.DataFrame) -> CohortDone:
+    rows = runs.select("run_id", "name", "outcome", "reason").iter_rows(named=True)
+    return CohortDone(cohort_id=cohort_id, outcomes=tuple(RunOutcome(**row) for row in rows))
