@@ -8,7 +8,7 @@ OUT ?= results
 # One thread for each process: the tests and the workers run side by side.
 export OMP_NUM_THREADS := 1
 
-.PHONY: help demo deep-mlp test test-fast check format clean
+.PHONY: help demo deep-mlp bench bench-deep-mlp test test-fast check format clean
 .DEFAULT_GOAL := help
 
 help:  ## list the targets
@@ -25,6 +25,22 @@ demo: $(READY)  ## set up, train the built-in study of digits, print where its r
 deep-mlp: $(READY)  ## one epoch of all 192 networks of study 001 on MNIST; prints the time it took
 	@test -n "$(DATA)" || { echo "say where MNIST is: make deep-mlp DATA=folder"; exit 2; }
 	bash -c 'time $(BIN)/fathom run deep-mlp --set train.epochs=1 --data-dir "$(DATA)" --out $(OUT)/one-epoch'
+
+.venv/.bench: $(READY)
+	-$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
+	@touch $@
+
+bench: .venv/.bench  ## seconds per epoch beside other ways to train, and shares of the product peak
+	@mkdir -p $(OUT)
+	$(BIN)/python -m benchmarks.step --out $(OUT)/bench.json $(if $(DATA),--data "$(DATA)")
+	$(BIN)/python -m benchmarks.chart $(OUT)/bench.json $(OUT)/bench.svg
+	$(BIN)/python -m benchmarks.scaling
+
+bench-deep-mlp: $(READY)  ## study 001, EPOCHS=50 of it, DEVICE=cpu or cuda; prints the time it took
+	@test -n "$(DATA)" || { echo "say where MNIST is: make bench-deep-mlp DATA=folder"; exit 2; }
+	bash -c 'time $(BIN)/fathom run deep-mlp --set train.epochs=$(or $(EPOCHS),50) \
+	  --device $(or $(DEVICE),cpu) --data-dir "$(DATA)" --no-report \
+	  --out $(OUT)/bench-$(or $(DEVICE),cpu)-$(or $(EPOCHS),50)-epochs'
 
 test: $(READY)  ## every test
 	$(BIN)/python -m pytest -n 2

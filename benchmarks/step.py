@@ -100,7 +100,7 @@ def run(options: Options, console: Console) -> bool:
             with Console(stderr=True).status("processes start") as status:
                 benchmark(workers, rivals, options, results, status.update)
     console.print(machine_line(results), highlight=False)
-    console.print(peak_table(results.peaks), rival_table(results.rows))
+    console.print(peak_table(results.peaks), rival_table(results.rows, len(cores)))
     for line in [*results.skipped, *warnings(results.rows)]:
         console.print(line, highlight=False)
     return True

@@ -9,7 +9,7 @@ from fathom import plan
 from fathom.data.config import DataConfig
 from fathom.data.datasets import Sizes
 from fathom.errors import FathomError
-from fathom.plan import LARGEST_COHORT, cohort_id, make_plan, product_rate
+from fathom.plan import LARGEST_COHORT, cohort_id, cohort_size, make_plan, product_rate
 from fathom.spec.grid import Run
 
 RATE = 1e9  # a round speed, so that times can be worked out by hand
@@ -140,3 +140,36 @@ def test_what_earlier_groups_do_not_tell_is_grouped_as_usual(make_run: Callable[
     made = make_plan([*runs, other], sizes, rate=RATE, grouping=grouping)
     groups = {tuple(sorted(run.id for run in cohort.runs)) for cohort in made.cohorts}
     assert groups == {tuple(sorted((a, b))), (c,), (d,), (other.id,)}
+
+
+def test_cohorts_shrink_with_what_a_step_touches(make_run: Callable[..., Run]) -> None:
+    def size(**given: object) -> int:
+        return cohort_size(make_run(batch_size=128, **given), 784, 10)
+
+    deep = {"hidden": (128,) * 50}
+    assert size() == LARGEST_COHORT
+    assert 2 <= size(**deep) < size(hidden=(128,) * 20) < size(hidden=(128,) * 5)
+    # By hand: 784-128x5-10 has 167,818 parameters and 5 x 128 x 128 activations, 4 bytes each.
+    assert size(hidden=(128,) * 5) == plan.CACHE_BUDGET // (4 * (167_818 + 81_920))
+    assert size(hidden=(128,) * 5, activation="gelu") < size(hidden=(128,) * 5)
+    assert size(hidden=(128,) * 5, optimizer="adam") < size(hidden=(128,) * 5)
+    assert size(**deep, precision="float64") == 2
+
+
+def test_a_gpu_takes_as_many_runs_as_its_memory_holds(make_run: Callable[..., Run]) -> None:
+    runs = [make_run(hidden=(128,) * 50, seed=seed) for seed in range(48)]
+    cpu = make_plan(runs, sizes, rate=RATE)
+    small = make_plan(runs, sizes, rate=RATE, device_bytes=2**30)
+    large = make_plan(runs, sizes, rate=RATE, device_bytes=80 * 2**30)
+    assert len(large.cohorts) == 1
+    assert 1 < len(small.cohorts) < len(cpu.cohorts)
+    for cohort in small.cohorts:
+        assert cohort.memory_mb - plan.PROCESS_BYTES / 2**20 < 2**10
+
+
+def test_runs_that_need_two_buffers_stand_together(make_run: Callable[..., Run]) -> None:
+    names = ["gelu", "relu", "silu", "tanh"]
+    runs = [make_run(activation=name, seed=seed) for seed in range(2) for name in names]
+    (cohort,) = make_plan(runs, sizes, rate=RATE).cohorts
+    found = [run.model.activation[0].name for run in cohort.runs]
+    assert found == ["relu", "relu", "tanh", "tanh", "gelu", "gelu", "silu", "silu"]

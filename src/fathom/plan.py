@@ -6,6 +6,7 @@ Results do not depend on the grouping, so that it can follow the machine: a coho
 should fit its core's caches.
 """
 
+import functools
 import time
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
@@ -21,11 +22,14 @@ from fathom.engine.base import EVALUATION_BATCH
 from fathom.engine.steps import steps_per_epoch
 from fathom.models.mlp import layer_sizes, num_parameters
 from fathom.optimizers import OPTIMIZERS
+from fathom.registry import Choice
 from fathom.spec.grid import Run, cohort_id
 
 # Bytes that a step of a cohort touches; cohorts beyond it were slower, see docs/log.md.
 CACHE_BUDGET: Final = 12 * 2**20
 LARGEST_COHORT: Final = 32
+LARGEST_GPU_COHORT: Final = 512
+GPU_MEMORY_SHARE: Final = 0.6  # of what is free; libraries and a captured step need some, too
 EXPECTED_SHARE: Final = 0.55  # of the product peak that whole epochs reach, recording included
 LAYER_STEP_S: Final = 100e-6  # seconds that one layer costs a step beside its products
 LAYER_PROBE_S: Final = 1e-3  # seconds to measure one layer once, in a small cohort
@@ -63,12 +67,14 @@ class Plan:
     Attributes:
         cohorts: In the order of execution, the longest first.
         workers: Processes that it is planned for.
-        rate: Measured product speed of one core, in floating-point operations per second.
+        rate: Measured product speed of one core or the GPU, in operations per second.
+        device_bytes: Free memory of the GPU that it is planned for; None for a CPU.
     """
 
     cohorts: tuple[Cohort, ...]
     workers: int
     rate: float
+    device_bytes: int | None = None
 
     @property
     def num_runs(self) -> int:
@@ -118,6 +124,7 @@ def make_plan(
     *,
     workers: int = 1,
     rate: float | None = None,
+    device_bytes: int | None = None,
     grouping: Iterable[Iterable[str]] = (),
 ) -> Plan:
     """Group runs into cohorts and estimate what they cost.
@@ -126,11 +133,13 @@ def make_plan(
         runs: All runs of a study.
         sizes: Tells the sizes of a data set.
         workers: Processes to keep busy, at least 1.
-        rate: Product speed of one core in operations per second; measured when not given.
+        rate: Product speed of one core or the GPU in operations per second; else it is measured.
+        device_bytes: Free memory of the GPU that computes; None for a CPU.
         grouping: Ids of runs that are to share a cohort, as in an earlier plan; other runs are
             grouped as the number of workers suggests.
     """
-    rate = product_rate() if rate is None else rate
+    if rate is None:
+        rate = product_rate("cpu" if device_bytes is None else "cuda")
     kept = _kept(runs, grouping)
     placed = {run.id for members in kept for run in members}
     groups: dict[Hashable, list[Run]] = {}
@@ -142,11 +151,11 @@ def make_plan(
     pieces = (
         members
         for group in groups.values()
-        for members in _pieces(group, least, _inputs_outputs(sizes(group[0].data)))
+        for members in _pieces(group, least, _largest(group[0], sizes, device_bytes))
     )
     cohorts = [_cohort(members, sizes(members[0].data), rate) for members in (*kept, *pieces)]
     cohorts.sort(key=lambda cohort: (-cohort.estimated_s, cohort.id))
-    return Plan(cohorts=tuple(cohorts), workers=workers, rate=rate)
+    return Plan(cohorts=tuple(cohorts), workers=workers, rate=rate, device_bytes=device_bytes)
 
 
 def _kept(runs: Sequence[Run], grouping: Iterable[Iterable[str]]) -> list[list[Run]]:
@@ -162,37 +171,40 @@ def _kept(runs: Sequence[Run], grouping: Iterable[Iterable[str]]) -> list[list[R
     return kept
 
 
-def product_rate() -> float:
-    """Measure the speed of a batched 128-wide product on one core, in operations per second."""
+def product_rate(device: str = "cpu") -> float:
+    """Measure the speed of a batched 128-wide product on one core or a GPU, in operations/s."""
+    num = 4 if device == "cpu" else 256
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        a, b = torch.rand(4, 128, 128), torch.rand(4, 128, 128)
+        a, b = (torch.rand(num, 128, 128, device=device) for _ in range(2))
         times = []
         for _ in range(7):
             start = time.perf_counter()
             for _ in range(10):
-                torch.bmm(a, b)
+                c = torch.bmm(a, b)
+            c[0, 0, 0].item()  # waits for a GPU
             times.append((time.perf_counter() - start) / 10)
     finally:
         torch.set_num_threads(threads)
-    return 4 * 2 * 128**3 / sorted(times)[len(times) // 2]
+    return num * 2 * 128**3 / sorted(times)[len(times) // 2]
 
 
-def _pieces(group: Sequence[Run], least: int, inputs_outputs: tuple[int, int]) -> list[list[Run]]:
+def _pieces(group: Sequence[Run], least: int, largest: int) -> list[list[Run]]:
     """Cut a group into at least so many cohorts of nearly equal size, if it has the runs.
 
     Equal activations and losses come to stand side by side.
     """
     ordered = sorted(group, key=_neighbourhood)
-    largest = cohort_size(group[0], *inputs_outputs)
     count = max(-(-len(group) // largest), min(least, len(group) // 2), 1)
     bounds = [round(i * len(group) / count) for i in range(count + 1)]
     return [ordered[a:b] for a, b in pairwise(bounds)]
 
 
-def _neighbourhood(run: Run) -> tuple[str, ...]:
-    return (*(phi.label for phi in run.model.activation), run.loss.label, run.id)
+def _neighbourhood(run: Run) -> tuple[int | str, ...]:
+    # Runs that need one buffer come first: a cohort has two as soon as one of its runs needs them.
+    activations = (phi.label for phi in run.model.activation)
+    return (_buffers(run), *activations, run.loss.label, run.id)
 
 
 def cohort_size(run: Run, num_features: int, num_classes: int) -> int:
@@ -210,11 +222,20 @@ def cohort_size(run: Run, num_features: int, num_classes: int) -> int:
 
 def _buffers(run: Run) -> int:
     """Return what a hidden unit keeps for backward: phi(h), and h where phi(h) is not enough."""
-    return 1 if all(ACTIVATIONS.build(phi).in_place for phi in run.model.activation) else 2
+    return 1 if all(map(_is_in_place, set(run.model.activation))) else 2
 
 
-def _inputs_outputs(sizes: Sizes) -> tuple[int, int]:
-    return sizes.num_features, sizes.num_classes
+@functools.cache
+def _is_in_place(activation: Choice) -> bool:
+    return ACTIVATIONS.build(activation).in_place
+
+
+def _largest(run: Run, sizes: Callable[[DataConfig], Sizes], device_bytes: int | None) -> int:
+    known = sizes(run.data)
+    if device_bytes is None:
+        return cohort_size(run, known.num_features, known.num_classes)
+    room = GPU_MEMORY_SHARE * device_bytes - _data_bytes(known)
+    return max(2, min(LARGEST_GPU_COHORT, int(room / _run_bytes(run, known))))
 
 
 def _item_size(run: Run) -> int:
@@ -253,17 +274,24 @@ def _epoch_overhead_s(run: Run, sizes: Sizes) -> float:
 
 
 def _memory_bytes(runs: Sequence[Run], sizes: Sizes) -> float:
-    """Add up what a worker holds at its peak, which is while it measures."""
-    run = runs[0]
-    item, num_runs = _item_size(run), max(2, len(runs))
+    """Add up what a worker holds at its peak, which is while it measures or saves."""
+    num_runs = max(2, len(runs))
+    return PROCESS_BYTES + 2 * _data_bytes(sizes) + num_runs * _run_bytes(runs[0], sizes)
+
+
+def _data_bytes(sizes: Sizes) -> float:
+    return sizes.num_samples * sizes.num_features * sizes.item_size
+
+
+def _run_bytes(run: Run, sizes: Sizes) -> float:
+    """Return the bytes of one run of a cohort: its weights in every copy, its units."""
     parameters = num_parameters(sizes.num_features, run.model.hidden, sizes.num_classes)
     slots = OPTIMIZERS.build(run.train.optimizer).num_slots
-    copies = {"best_and_last": 4, "last": 3, "none": 1}[
-        run.record.weights
-    ]  # kept, and in the making
+    kept = {"best_and_last": 2, "last": 1, "none": 0}[run.record.weights]
+    # The values and the probe's gradients; then a state and its file, or new weights to keep.
+    copies = 2 + slots + kept + max(2 * (1 + slots + kept), 2 * min(1, kept))
     units = sum(run.model.hidden) + sizes.num_classes
     rows = max(run.train.batch_size, run.record.probe_size, EVALUATION_BATCH)
-    weights = parameters * item * (2 + slots + copies)  # the values and one collected gradient
-    buffers = (2 * rows + 2 * run.record.probe_size) * units * item
-    values = sizes.num_samples * sizes.num_features * sizes.item_size
-    return PROCESS_BYTES + num_runs * (weights + buffers) + values
+    # What forward keeps, and what the probe keeps of every layer: h and dL/dh.
+    numbers = units * (rows * _buffers(run) + 2 * run.record.probe_size)
+    return (copies * parameters + numbers) * _item_size(run)

@@ -35,6 +35,7 @@ from fathom.execution.session import (
     num_cores,
     require_data,
     tasks_of,
+    workplace,
 )
 from fathom.execution.worker import Trainer, fingerprint
 from fathom.plan import Cohort, Plan, make_plan
@@ -231,3 +232,25 @@ def test_the_log_tells_cohorts_outcomes_and_trouble() -> None:
     )
     assert log_lines(failed) == ["not computed: one: no", "line 1", "line 2"]
     assert log_lines(Notice(message="news")) == ["news"]
+
+
+class TestDevice:
+    def test_a_gpu_that_is_not_there_is_missed_at_once(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+        with (
+            pytest.raises(FathomError, match=r"--device cuda: torch .* finds no GPU; leave"),
+            workplace("auto", None, None, "cuda"),
+        ):
+            pass
+
+    def test_a_gpu_has_one_worker(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+        with workplace("auto", None, 8, "cuda") as workers:
+            assert workers == 1
+
+    def test_the_device_is_part_of_what_decides_the_bits(self) -> None:
+        cpu, gpu = fingerprint()["bits"], fingerprint("cuda")["bits"]
+        assert cpu == {name: text for name, text in gpu.items() if name in cpu}
+        assert set(gpu) - set(cpu) == {"device", "cuda"}

@@ -59,7 +59,7 @@ class Job:
             self.path,
             study_yaml=self.study.resolved_yaml(),
             study_digest=self.study.digest,
-            fingerprint=fingerprint(),
+            fingerprint=fingerprint(self.conditions.device),
             allow_mixed=self.allow_mixed,
             describe_difference=difference,
         )
@@ -97,5 +97,6 @@ class Job:
                 partial(measure, folders=self.conditions.data_folders),
                 workers=self.plan.workers,
                 rate=self.plan.rate,
+                device_bytes=self.plan.device_bytes,
                 grouping=read_grouping(first),
             )

@@ -15,8 +15,15 @@ from fathom.api.results import Results
 from fathom.data.datasets import measure
 from fathom.data.npz import npz_name
 from fathom.errors import DataError, FathomError
+from fathom.execution.base import DeviceName
 from fathom.execution.progress import Display
-from fathom.execution.session import Conditions, ExecutorName, num_cores, workplace
+from fathom.execution.session import (
+    Conditions,
+    ExecutorName,
+    free_device_bytes,
+    num_cores,
+    workplace,
+)
 from fathom.plan import Plan, make_plan
 from fathom.spec import own_modules
 from fathom.spec import study as spec
@@ -128,6 +135,7 @@ class Study:
         progress: bool | Display = True,
         executor: ExecutorName = "auto",
         address: str | None = None,
+        device: DeviceName = "cpu",
         allow_runs: int | None = None,
         allow_mixed: bool = False,
         checkpoint_every_s: float = 30.0,
@@ -144,6 +152,8 @@ class Study:
             executor: Where networks are trained; `auto` chooses, `ray` is many machines.
             address: Of the Ray cluster for executor `ray`, as `host:port` or `auto`; it starts one
                 of its own on this machine when omitted.
+            device: Where to compute: `cpu`, or `cuda` for one GPU with as many runs at once as its
+                memory holds.
             allow_runs: Largest number of runs that you agree to, when more than 100,000.
             allow_mixed: Go on with results from another machine, where the last digits may differ.
             checkpoint_every_s: Least time between two saved states; 0 saves after every epoch.
@@ -160,6 +170,7 @@ class Study:
             data_dir=data_dir,
             executor=executor,
             address=address,
+            device=device,
             allow_runs=allow_runs,
             allow_mixed=allow_mixed,
             checkpoint_every_s=checkpoint_every_s,
@@ -176,6 +187,7 @@ class Study:
         data_dir: Folders,
         executor: ExecutorName,
         address: str | None,
+        device: DeviceName,
         allow_runs: int | None,
         allow_mixed: bool,
         checkpoint_every_s: float,
@@ -188,13 +200,13 @@ class Study:
         runs = self.runs(allow_runs=allow_runs)
         with (
             self._data_folders(data_dir) as folders,
-            workplace(executor, address, workers) as num_workers,
+            workplace(executor, address, workers, device) as num_workers,
         ):
             yield Job(
                 study=self.spec,
                 arrays=self._arrays,
                 runs=runs,
-                plan=_plan(runs, num_workers, folders),
+                plan=_plan(runs, num_workers, folders, device),
                 path=Path(out) / self.spec.slug,
                 allow_mixed=allow_mixed,
                 conditions=Conditions(
@@ -203,6 +215,7 @@ class Study:
                     executor=executor,
                     address=address,
                     num_workers=workers,
+                    device=device,
                     checkpoint_every_s=checkpoint_every_s,
                 ),
             )
@@ -240,8 +253,15 @@ def allow(module: str) -> None:
     own_modules.allow(module)
 
 
-def _plan(runs: Sequence[Run], workers: int | None, folders: Sequence[Path]) -> Plan:
+def _plan(
+    runs: Sequence[Run],
+    workers: int | None,
+    folders: Sequence[Path],
+    device: DeviceName = "cpu",
+) -> Plan:
     count = num_cores() if workers is None else workers
     if count < 1:
         raise FathomError(f"workers: got {workers}; must be an integer >= 1")
-    return make_plan(runs, partial(measure, folders=folders), workers=count)
+    device_bytes = free_device_bytes() if device == "cuda" else None
+    sizes = partial(measure, folders=folders)
+    return make_plan(runs, sizes, workers=count, device_bytes=device_bytes)

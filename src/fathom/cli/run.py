@@ -56,6 +56,10 @@ def run(
             help="The Ray cluster's head node, or auto; with --executor ray.",
         ),
     ] = None,
+    device: Annotated[
+        Literal["cpu", "cuda"],
+        typer.Option(help="Where to compute; cuda: all runs that fit on one GPU at once."),
+    ] = "cpu",
     checkpoint_every: Annotated[
         float, typer.Option(metavar="S", min=0, help="Seconds between saved states.")
     ] = 30.0,
@@ -85,6 +89,7 @@ def run(
                         data_dir=data_dir or (),
                         executor=executor,
                         address=address,
+                        device=device,
                         allow_runs=yes_run,
                         allow_mixed=allow_mixed,
                         checkpoint_every_s=checkpoint_every,

@@ -10,12 +10,13 @@ from collections import deque
 from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final, Literal, Protocol
 
 from fathom.spec.grid import Run, cohort_id
 
 RETRY_BUSY_S: Final = 0.5  # a dead owner's cohort is to be taken over within 2 s
 MAX_DEATHS: Final = 3
+DeviceName = Literal["cpu", "cuda"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +29,7 @@ class Task:
         data_folders: Where data sets are looked for, in order.
         allowed_modules: Modules from which the user lets activations be imported.
         checkpoint_every_s: Least time between two saved states; 0 saves after every epoch.
+        device: Where it computes.
         cost: Estimated effort in any unit; the most expensive tasks start first.
         deaths: Workers that died on this task.
     """
@@ -37,6 +39,7 @@ class Task:
     data_folders: tuple[Path, ...] = ()
     allowed_modules: tuple[str, ...] = ()
     checkpoint_every_s: float = 30.0
+    device: DeviceName = "cpu"
     cost: float = 0.0
     deaths: int = 0
 

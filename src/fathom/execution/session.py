@@ -10,6 +10,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Final, Literal
 
+import torch
+
 from fathom.activations import ACTIVATIONS
 from fathom.data.splits import prepare
 from fathom.errors import FathomError
@@ -17,6 +19,7 @@ from fathom.execution.base import (
     CohortDone,
     CohortFailed,
     CohortStarted,
+    DeviceName,
     EpochDone,
     Event,
     Executor,
@@ -33,6 +36,7 @@ from fathom.store.results import StudyFolder
 
 ExecutorName = Literal["auto", "inline", "processes", "ray"]
 
+GPUS_OF_TASK: Final[dict[DeviceName, int]] = {"cpu": 0, "cuda": 1}
 MEMORY_SHARE: Final = 0.7  # of what is free; estimates err, and others need memory too
 
 
@@ -46,6 +50,7 @@ class Conditions:
         executor: Where tasks run.
         address: Of the Ray cluster that executor `ray` uses; None for one of its own.
         num_workers: Tasks at once in that cluster; as many as there is room for when None.
+        device: Where the workers compute.
         checkpoint_every_s: Least time between two saved states; 0 saves after every epoch.
     """
 
@@ -54,6 +59,7 @@ class Conditions:
     executor: ExecutorName = "auto"
     address: str | None = None
     num_workers: int | None = None
+    device: DeviceName = "cpu"
     checkpoint_every_s: float = 30.0
 
 
@@ -105,6 +111,7 @@ def tasks_of(
         data_folders=conditions.data_folders,
         allowed_modules=conditions.allowed_modules,
         checkpoint_every_s=conditions.checkpoint_every_s,
+        device=conditions.device,
     )
     tasks = (
         replace(template, runs=cohort.runs, cost=cohort.estimated_s).without(finished)
@@ -134,7 +141,10 @@ def require_data(tasks: Sequence[Task], folder: StudyFolder) -> None:
 
 @contextmanager
 def workplace(
-    executor: ExecutorName, address: str | None, num_workers: int | None
+    executor: ExecutorName,
+    address: str | None,
+    num_workers: int | None,
+    device: DeviceName = "cpu",
 ) -> Iterator[int]:
     """Have a place to run tasks within the block; where that is a cluster, be part of it.
 
@@ -142,6 +152,8 @@ def workplace(
         executor: Where tasks are to run.
         address: Of a Ray cluster.
         num_workers: Workers that the user asks for.
+        device: Where they are to compute. This machine's GPU has one worker, with as many runs as
+            its memory holds; a cluster gives each task a GPU.
 
     Yields:
         The number of workers to plan for: what was asked for, or else what there is room for.
@@ -157,12 +169,17 @@ def workplace(
         )
     count = num_workers or num_cores()
     if executor != "ray":
-        yield count
+        if device == "cuda" and not torch.cuda.is_available():
+            raise FathomError(
+                f"--device cuda: torch {torch.__version__} finds no GPU; leave --device out, or "
+                "install a build of torch for your GPU and its driver"
+            )
+        yield 1 if device == "cuda" else count
         return
-    ray = _ray()
+    ray, gpus = _ray(), GPUS_OF_TASK[device]
     with ray.joined(address, count):
-        ray.require_room()
-        yield num_workers or ray.num_slots()
+        ray.require_room(gpus)
+        yield num_workers or ray.num_slots(gpus)
 
 
 def choose_executor(conditions: Conditions, workers: int, tasks: Sequence[Task]) -> Executor:
@@ -185,7 +202,9 @@ def choose_executor(conditions: Conditions, workers: int, tasks: Sequence[Task])
         )
     if name == "ray":
         limit = workers if conditions.address is None else conditions.num_workers
-        executor: Executor = _ray().RayExecutor(address=conditions.address, num_workers=limit)
+        executor: Executor = _ray().RayExecutor(
+            address=conditions.address, num_workers=limit, gpus=GPUS_OF_TASK[conditions.device]
+        )
         return executor
     alone = workers == 1 or len(tasks) <= 1 or local
     if name == "inline" or (name == "auto" and alone):
@@ -237,6 +256,13 @@ def free_memory_mb() -> float | None:
         if found := re.search(r"MemAvailable:\s*(\d+) kB", text):
             return int(found[1]) / 1024
     return None
+
+
+def free_device_bytes() -> int:
+    """Return the free memory of this machine's GPU; a cautious guess where a cluster has them."""
+    if torch.cuda.is_available():
+        return int(torch.cuda.mem_get_info()[0])
+    return 8 * 2**30
 
 
 def num_cores() -> int:

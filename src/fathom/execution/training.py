@@ -99,6 +99,7 @@ class Training:
             state=self.state,
             save_state=_saver(self.task.checkpoint_every_s, report),
             on_epoch=report,
+            device=torch.device(self.task.device),
         )
         frames = {name: make_table(name, columns) for name, columns in _tables(result)}
         report(Trained(frames=frames, weights=result.weights))

@@ -18,6 +18,7 @@ from fathom.execution.base import (
     CohortDone,
     CohortFailed,
     CohortStarted,
+    DeviceName,
     Emit,
     EpochDone,
     Notice,
@@ -85,7 +86,7 @@ class Trainer:
             FathomError: If the results folder or the data cannot be used.
         """
         if self._folder is None or self._folder.path != task.folder:
-            self._folder = StudyFolder.join(task.folder, fingerprint=fingerprint())
+            self._folder = StudyFolder.join(task.folder, fingerprint=fingerprint(task.device))
         with self._folder.claim(task.cohort_id) as mine:
             if mine:
                 yield from self._complete(self._folder, task, emit)
@@ -166,9 +167,9 @@ class Trainer:
         self._told = len(folder.damages)
 
 
-def fingerprint() -> Fingerprint:
+def fingerprint(device: DeviceName = "cpu") -> Fingerprint:
     """Describe this machine, with the settings of `one_thread`."""
-    return machine_fingerprint(flush_denormal=True)
+    return machine_fingerprint(flush_denormal=True, device=device)
 
 
 def finished_runs(folder: StudyFolder) -> set[str]:

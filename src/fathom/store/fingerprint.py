@@ -26,11 +26,12 @@ _KERNEL_SETTINGS = (
 )
 
 
-def machine_fingerprint(*, flush_denormal: bool = False) -> Fingerprint:
+def machine_fingerprint(*, flush_denormal: bool = False, device: str = "cpu") -> Fingerprint:
     """Describe this machine and its software.
 
     Args:
         flush_denormal: Whether the engine sets `torch.set_flush_denormal`; torch cannot be asked.
+        device: Where it computes, as torch names it.
 
     Returns:
         Two groups of texts: `bits`, which must be equal to go on with a study, and `info`.
@@ -47,6 +48,10 @@ def machine_fingerprint(*, flush_denormal: bool = False) -> Fingerprint:
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
         "flush_denormal": str(flush_denormal).lower(),
     }
+    if device != "cpu":
+        there = torch.cuda.is_available()  # it is not where a cluster's nodes have the GPUs
+        bits["device"] = torch.cuda.get_device_name() if there else device
+        bits["cuda"] = str(torch.version.cuda)
     bits |= {key: os.environ[key] for key in _KERNEL_SETTINGS if key in os.environ}
     info = {
         "python": platform.python_version(),
