@@ -165,11 +165,3 @@ def test_a_gpu_takes_as_many_runs_as_its_memory_holds(make_run: Callable[..., Ru
     assert 1 < len(small.cohorts) < len(cpu.cohorts)
     for cohort in small.cohorts:
         assert cohort.memory_mb - plan.PROCESS_BYTES / 2**20 < 2**10
-
-
-def test_runs_that_need_two_buffers_stand_together(make_run: Callable[..., Run]) -> None:
-    names = ["gelu", "relu", "silu", "tanh"]
-    runs = [make_run(activation=name, seed=seed) for seed in range(2) for name in names]
-    (cohort,) = make_plan(runs, sizes, rate=RATE).cohorts
-    found = [run.model.activation[0].name for run in cohort.runs]
-    assert found == ["relu", "relu", "tanh", "tanh", "gelu", "gelu", "silu", "silu"]

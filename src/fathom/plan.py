@@ -201,10 +201,8 @@ def _pieces(group: Sequence[Run], least: int, largest: int) -> list[list[Run]]:
     return [ordered[a:b] for a, b in pairwise(bounds)]
 
 
-def _neighbourhood(run: Run) -> tuple[int | str, ...]:
-    # Runs that need one buffer come first: a cohort has two as soon as one of its runs needs them.
-    activations = (phi.label for phi in run.model.activation)
-    return (_buffers(run), *activations, run.loss.label, run.id)
+def _neighbourhood(run: Run) -> tuple[str, ...]:
+    return (*(phi.label for phi in run.model.activation), run.loss.label, run.id)
 
 
 def cohort_size(run: Run, num_features: int, num_classes: int) -> int:
@@ -221,13 +219,13 @@ def cohort_size(run: Run, num_features: int, num_classes: int) -> int:
 
 
 def _buffers(run: Run) -> int:
-    """Return what a hidden unit keeps for backward: phi(h), and h where phi(h) is not enough."""
-    return 1 if all(map(_is_in_place, set(run.model.activation))) else 2
+    """Return what a hidden unit keeps for backward: phi(h), and more where that is not enough."""
+    return 2 if any(map(_keeps, set(run.model.activation))) else 1
 
 
 @functools.cache
-def _is_in_place(activation: Choice) -> bool:
-    return ACTIVATIONS.build(activation).in_place
+def _keeps(activation: Choice) -> bool:
+    return ACTIVATIONS.build(activation).keeps
 
 
 def _largest(run: Run, sizes: Callable[[DataConfig], Sizes], device_bytes: int | None) -> int:

@@ -28,13 +28,13 @@ def pre_activations(phi: Activation, dtype: torch.dtype) -> Tensor:
 
 def through(phi: Activation, h: Tensor, grad: Tensor) -> tuple[Tensor, Tensor]:
     """Run forward and backward on copies as the layers do; return phi(h) and grad * phi'(h)."""
-    kept, passed = h.clone(), grad.clone()
-    out = kept if phi.in_place else torch.full_like(h, float("nan"))
-    for h_piece, out_piece in zip(apart(kept), apart(out), strict=True):
-        phi.forward_into(h_piece, out_piece)
-    act = out.clone()
-    for pieces in zip(apart(passed), apart(kept), apart(act), strict=True):
-        phi.backward_into(*pieces)
+    act, passed, kept = h.clone(), grad.clone(), torch.full_like(h, float("nan"))
+    for pieces in zip(apart(act), apart(kept), strict=True):
+        phi.forward_into(*pieces)
+    assert phi.keeps or bool(kept.isnan().all())
+    out = act.clone()
+    for triple in zip(apart(passed), apart(kept), apart(act), strict=True):
+        phi.backward_into(*triple)
     assert torch.equal(act, out)
     return out, passed
 

@@ -16,16 +16,15 @@ class FastPath:
     """In-place forms for the training loop, equal to `value` and `slope` on finite inputs.
 
     Attributes:
-        forward: `forward(h, out)` writes phi(h) into `out`, and may overwrite `h` with whatever
+        forward: `forward(h, kept)` overwrites `h` with phi(h), and writes into `kept` whatever
             `backward` wants to find there, such as the slope.
-        backward: `backward(grad, kept, act)` multiplies `grad` in place by phi'(h); `kept` is what
-            forward left in `h`, and `act` is phi(h).
-        in_place: Backward looks at `act` alone, so that `out` may be `h` itself: half the memory.
+        backward: `backward(grad, kept, act)` multiplies `grad` by phi'(h); `act` is phi(h).
+        keeps: False where backward looks at `act` alone, and `kept` is not touched.
     """
 
     forward: Callable[[Tensor, Tensor], None]
     backward: Callable[[Tensor, Tensor, Tensor], None]
-    in_place: bool = False
+    keeps: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,23 +66,23 @@ class Activation:
         return self.max_slope if levels_off and self.max_slope > 0 else math.inf
 
     @property
-    def in_place(self) -> bool:
-        """True where `forward_into` may be given one tensor for both `h` and `out`."""
-        return self.fast is not None and self.fast.in_place
+    def keeps(self) -> bool:
+        """True where backward needs more than phi(h): a second tensor of the shape of h."""
+        return self.fast is None or self.fast.keeps
 
-    def forward_into(self, h: Tensor, out: Tensor) -> None:
-        """Write phi(h) into `out`; afterwards `h` holds what `backward_into` needs."""
+    def forward_into(self, h: Tensor, kept: Tensor) -> None:
+        """Overwrite `h` with phi(h), and write into `kept` what `backward_into` needs."""
         if self.fast is not None:
-            self.fast.forward(h, out)
+            self.fast.forward(h, kept)
         else:
-            out.copy_(self.value(h))
+            h.copy_(self.value(kept.copy_(h)))
 
     def backward_into(self, grad: Tensor, kept: Tensor, act: Tensor) -> None:
         """Multiply `grad` in place by phi'(h).
 
         Args:
             grad: dL/dphi, which becomes dL/dh.
-            kept: What `forward_into` left in `h`.
+            kept: What `forward_into` wrote there.
             act: phi(h).
         """
         if self.fast is not None:

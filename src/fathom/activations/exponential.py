@@ -55,8 +55,8 @@ def _exponential_linear(
         left = scale * alpha * torch.exp(h.clamp_max(0))
         return torch.where(h > 0, torch.full_like(h, scale), left)
 
-    def forward(h: Tensor, out: Tensor) -> None:
-        ATEN.elu.out(h, alpha, scale, out=out)
+    def forward(h: Tensor, kept: Tensor) -> None:
+        ATEN.elu.out(h, alpha, scale, out=h)
 
     def backward(grad: Tensor, kept: Tensor, act: Tensor) -> None:
         ATEN.elu_backward.grad_input(grad, alpha, scale, 1, True, act, grad_input=grad)
@@ -65,7 +65,7 @@ def _exponential_linear(
         name=name,
         value=value,
         slope=slope,
-        fast=FastPath(forward=forward, backward=backward, in_place=True),
+        fast=FastPath(forward=forward, backward=backward, keeps=False),
         kinks=() if alpha == 1 else (0.0,),
         max_slope=scale * max(1.0, alpha),
         formula=formula,
@@ -79,8 +79,9 @@ def softplus() -> Activation:
     def value(h: Tensor) -> Tensor:
         return F.softplus(h, threshold=SOFTPLUS_THRESHOLD)
 
-    def forward(h: Tensor, out: Tensor) -> None:
-        ATEN.softplus.out(h, 1, SOFTPLUS_THRESHOLD, out=out)
+    def forward(h: Tensor, kept: Tensor) -> None:
+        kept.copy_(h)
+        ATEN.softplus.out(h, 1, SOFTPLUS_THRESHOLD, out=h)
 
     def backward(grad: Tensor, kept: Tensor, act: Tensor) -> None:
         ATEN.softplus_backward.grad_input(grad, kept, 1, SOFTPLUS_THRESHOLD, grad_input=grad)

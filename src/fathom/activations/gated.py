@@ -88,19 +88,18 @@ def _gelu_tanh_slope(h: Tensor) -> Tensor:
 
 
 def _gelu_fast() -> FastPath:
-    """Compute value and slope together: both need Phi(h), the distribution function, once.
+    """Compute value and slope together: both need Phi(h), the distribution function.
 
-    With y = -h / sqrt(2): Phi(h) = erfc(y) / 2, and the density is e^(-y^2) / sqrt(2 pi).
+    2 Phi(h) = erfc(-h / sqrt(2)), and the density is e^(-h^2 / 2) / sqrt(2 pi).
     """
 
-    def forward(h: Tensor, out: Tensor) -> None:
-        y = torch.mul(h, -math.sqrt(0.5), out=out)
+    def forward(h: Tensor, kept: Tensor) -> None:
         log_density = _scalar(-math.log(2 * math.pi) / 2, h.dtype, h.device)
-        density = torch.addcmul(log_density, y, y, value=-1, out=h).exp_()
-        twice_cdf = torch.erfc(y)
-        torch.addcmul(twice_cdf, y, density, value=-2 * math.sqrt(2), out=h)  # twice the slope
+        twice_cdf = torch.mul(h, -math.sqrt(0.5)).erfc_()
+        density = torch.addcmul(log_density, h, h, value=-0.5, out=kept).exp_()
+        torch.addcmul(twice_cdf, h, density, value=2, out=kept)  # twice the slope
         zero = _scalar(0.0, h.dtype, h.device)
-        torch.addcmul(zero, y, twice_cdf, value=-math.sqrt(0.5), out=out)
+        torch.addcmul(zero, h, twice_cdf, value=0.5, out=h)
 
     def backward(grad: Tensor, kept: Tensor, act: Tensor) -> None:
         zero = _scalar(0.0, grad.dtype, grad.device)
@@ -115,8 +114,8 @@ def _scalar(value: float, dtype: torch.dtype, device: torch.device) -> Tensor:
 
 
 def _gelu_tanh_fast() -> FastPath:
-    def forward(h: Tensor, out: Tensor) -> None:
-        ATEN.gelu.out(h, approximate="tanh", out=out)
+    def forward(h: Tensor, kept: Tensor) -> None:
+        ATEN.gelu.out(kept.copy_(h), approximate="tanh", out=h)
 
     def backward(grad: Tensor, kept: Tensor, act: Tensor) -> None:
         ATEN.gelu_backward.grad_input(grad, kept, approximate="tanh", grad_input=grad)
@@ -134,8 +133,8 @@ def silu() -> Activation:
         x = h.clamp(-LOGISTIC_BOUND, LOGISTIC_BOUND)
         return torch.sigmoid(x) * (1 + x * torch.sigmoid(-x))
 
-    def forward(h: Tensor, out: Tensor) -> None:
-        ATEN.silu.out(h, out=out)
+    def forward(h: Tensor, kept: Tensor) -> None:
+        ATEN.silu.out(kept.copy_(h), out=h)
 
     def backward(grad: Tensor, kept: Tensor, act: Tensor) -> None:
         ATEN.silu_backward.grad_input(grad, kept, grad_input=grad)
@@ -166,10 +165,11 @@ def mish() -> Activation:
         gate_slope = 4 * (growth / (odds + 2)) * ((growth + 1) / (odds + 2))
         return odds / (odds + 2) + x * gate_slope
 
-    def forward(h: Tensor, out: Tensor) -> None:
-        growth = h.clamp_max(MISH_BOUND).exp_()
-        odds = torch.add(growth, 2, out=out).mul_(growth)
-        odds.div_(torch.add(odds, 2, out=growth)).mul_(h)
+    def forward(h: Tensor, kept: Tensor) -> None:
+        kept.copy_(h)
+        growth = kept.clamp_max(MISH_BOUND).exp_()
+        odds = torch.add(growth, 2, out=h).mul_(growth)
+        odds.div_(torch.add(odds, 2, out=growth)).mul_(kept)
 
     def backward(grad: Tensor, kept: Tensor, act: Tensor) -> None:
         x = kept.clamp(-LOGISTIC_BOUND, MISH_BOUND)
@@ -201,8 +201,8 @@ def hardswish() -> Activation:
         ramp = torch.where(h >= 3, torch.ones_like(h), (2 * h + 3) / 6)
         return torch.where(h <= -3, torch.zeros_like(h), ramp)
 
-    def forward(h: Tensor, out: Tensor) -> None:
-        ATEN.hardswish.out(h, out=out)
+    def forward(h: Tensor, kept: Tensor) -> None:
+        ATEN.hardswish.out(kept.copy_(h), out=h)
 
     def backward(grad: Tensor, kept: Tensor, act: Tensor) -> None:
         ATEN.hardswish_backward.out(grad, kept, out=grad)

@@ -18,8 +18,8 @@ def relu() -> Activation:
     def slope(h: Tensor) -> Tensor:
         return keep_nan(h, (h > 0).to(h.dtype))
 
-    def forward(h: Tensor, out: Tensor) -> None:
-        torch.clamp_min(h, 0, out=out)
+    def forward(h: Tensor, kept: Tensor) -> None:
+        torch.clamp_min(h, 0, out=h)
 
     def backward(grad: Tensor, kept: Tensor, act: Tensor) -> None:
         ATEN.threshold_backward.grad_input(grad, act, 0, grad_input=grad)  # act > 0 where h > 0
@@ -28,7 +28,7 @@ def relu() -> Activation:
         name="relu",
         value=F.relu,
         slope=slope,
-        fast=FastPath(forward=forward, backward=backward, in_place=True),
+        fast=FastPath(forward=forward, backward=backward, keeps=False),
         kinks=(0.0,),
         max_slope=1.0,
         formula="max(0, h)",
@@ -44,6 +44,7 @@ def leaky_relu(slope: float = 0.01) -> Activation:
     """
     check_number("slope", slope, minimum=-1e6, maximum=1e6)
     negative = float(slope)
+    keeps = negative < 0  # otherwise phi(h) has the sign of h
 
     def value(h: Tensor) -> Tensor:
         return F.leaky_relu(h, negative) if negative else F.relu(h)  # 0 * inf would be NaN
@@ -51,17 +52,20 @@ def leaky_relu(slope: float = 0.01) -> Activation:
     def derivative(h: Tensor) -> Tensor:
         return keep_nan(h, torch.where(h > 0, torch.ones_like(h), negative))
 
-    def forward(h: Tensor, out: Tensor) -> None:
-        ATEN.leaky_relu.out(h, negative, out=out)
+    def forward(h: Tensor, kept: Tensor) -> None:
+        if keeps:
+            kept.copy_(h)
+        ATEN.leaky_relu.out(h, negative, out=h)
 
     def backward(grad: Tensor, kept: Tensor, act: Tensor) -> None:
-        ATEN.leaky_relu_backward.grad_input(grad, kept, negative, False, grad_input=grad)
+        source = kept if keeps else act
+        ATEN.leaky_relu_backward.grad_input(grad, source, negative, not keeps, grad_input=grad)
 
     return Activation(
         name="leaky_relu",
         value=value,
         slope=derivative,
-        fast=FastPath(forward=forward, backward=backward),
+        fast=FastPath(forward=forward, backward=backward, keeps=keeps),
         kinks=() if negative == 1 else (0.0,),
         max_slope=max(1.0, math.fabs(negative)),
         formula="h if h > 0 else slope * h",
@@ -95,8 +99,8 @@ def _hard_limited(name: str, low: float, high: float, *, source: str) -> Activat
     def slope(h: Tensor) -> Tensor:
         return keep_nan(h, ((h > low) & (h < high)).to(h.dtype))
 
-    def forward(h: Tensor, out: Tensor) -> None:
-        torch.clamp(h, low, high, out=out)
+    def forward(h: Tensor, kept: Tensor) -> None:
+        torch.clamp(h, low, high, out=h)
 
     def backward(grad: Tensor, kept: Tensor, act: Tensor) -> None:
         ATEN.hardtanh_backward.grad_input(grad, act, low, high, grad_input=grad)
@@ -105,7 +109,7 @@ def _hard_limited(name: str, low: float, high: float, *, source: str) -> Activat
         name=name,
         value=value,
         slope=slope,
-        fast=FastPath(forward=forward, backward=backward, in_place=True),
+        fast=FastPath(forward=forward, backward=backward, keeps=False),
         kinks=(float(low), float(high)),
         max_slope=1.0,
         formula=f"min(max(h, {low:g}), {high:g})",

@@ -14,8 +14,8 @@ def identity() -> Activation:
     def slope(h: Tensor) -> Tensor:
         return keep_nan(h, torch.ones_like(h))
 
-    def forward(h: Tensor, out: Tensor) -> None:
-        out.copy_(h)
+    def forward(h: Tensor, kept: Tensor) -> None:
+        """Leave h as it is."""
 
     def backward(grad: Tensor, kept: Tensor, act: Tensor) -> None:
         """Leave the gradient: the slope is 1."""
@@ -24,7 +24,7 @@ def identity() -> Activation:
         name="identity",
         value=torch.clone,
         slope=slope,
-        fast=FastPath(forward=forward, backward=backward, in_place=True),
+        fast=FastPath(forward=forward, backward=backward, keeps=False),
         max_slope=1.0,
         formula="h",
         source=ELEMENTARY,

@@ -16,8 +16,8 @@ def tanh() -> Activation:
     def slope(h: Tensor) -> Tensor:
         return torch.cosh(h).reciprocal().square()  # 1 - tanh^2 loses all digits in the tails
 
-    def forward(h: Tensor, out: Tensor) -> None:
-        torch.tanh(h, out=out)
+    def forward(h: Tensor, kept: Tensor) -> None:
+        torch.tanh(h, out=h)
 
     def backward(grad: Tensor, kept: Tensor, act: Tensor) -> None:
         ATEN.tanh_backward.grad_input(grad, act, grad_input=grad)
@@ -26,7 +26,7 @@ def tanh() -> Activation:
         name="tanh",
         value=torch.tanh,
         slope=slope,
-        fast=FastPath(forward=forward, backward=backward, in_place=True),
+        fast=FastPath(forward=forward, backward=backward, keeps=False),
         max_slope=1.0,
         formula="(e^h - e^-h) / (e^h + e^-h)",
         source="LeCun et al. 1998, Efficient backprop",
@@ -39,8 +39,8 @@ def sigmoid() -> Activation:
     def slope(h: Tensor) -> Tensor:
         return torch.sigmoid(h) * torch.sigmoid(-h)  # 1 - sigmoid(h) loses all digits for large h
 
-    def forward(h: Tensor, out: Tensor) -> None:
-        torch.sigmoid(h, out=out)
+    def forward(h: Tensor, kept: Tensor) -> None:
+        torch.sigmoid(h, out=h)
 
     def backward(grad: Tensor, kept: Tensor, act: Tensor) -> None:
         ATEN.sigmoid_backward.grad_input(grad, act, grad_input=grad)
@@ -49,7 +49,7 @@ def sigmoid() -> Activation:
         name="sigmoid",
         value=torch.sigmoid,
         slope=slope,
-        fast=FastPath(forward=forward, backward=backward, in_place=True),
+        fast=FastPath(forward=forward, backward=backward, keeps=False),
         max_slope=0.25,
         formula="1 / (1 + e^-h)",
         source="Rumelhart et al. 1986, Learning representations by back-propagating errors",

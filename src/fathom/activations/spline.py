@@ -187,15 +187,16 @@ def _make_forward(
     first, last = pieces[0].start, pieces[-1].stop
     height = _sigmoid(first)
 
-    def forward(h: Tensor, out: Tensor) -> None:
+    def forward(h: Tensor, kept: Tensor) -> None:
         step, rise = torch.empty_like(h), torch.empty_like(h)
-        out.fill_(height)
+        kept.copy_(h)
+        act = h.fill_(height)
         for piece in pieces:
-            torch.clamp(h, piece.start, piece.stop, out=step).sub_(piece.start)
+            torch.clamp(kept, piece.start, piece.stop, out=step).sub_(piece.start)
             torch.mul(step, piece.twist, out=rise).add_(piece.bend).mul_(step).add_(piece.slope)
-            out.addcmul_(step, rise)
-        out.add_(torch.clamp_max(h, first, out=step).sub_(first), alpha=outer[0])
-        out.add_(torch.clamp_min(h, last, out=step).sub_(last), alpha=outer[1])
+            act.addcmul_(step, rise)
+        act.add_(torch.clamp_max(kept, first, out=step).sub_(first), alpha=outer[0])
+        act.add_(torch.clamp_min(kept, last, out=step).sub_(last), alpha=outer[1])
 
     return forward
 

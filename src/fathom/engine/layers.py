@@ -129,7 +129,7 @@ class Affine:
         self.index = index
         self.parameter = parameter
         self._space = space
-        self._num_runs, fan_in, self._fan_out = parameter.value.shape
+        self._num_runs, fan_in, self.fan_out = parameter.value.shape
         self._fan_in = fan_in - 1
         self._left = torch.empty(0)
 
@@ -163,74 +163,77 @@ class Segment:
     activation: Activation
 
 
+class _Piece(NamedTuple):
+    """What one call of an activation handles: `act` holds h before and phi(h) after forward."""
+
+    activation: Activation
+    act: Tensor
+    kept: Tensor
+
+
 class Pointwise:
     """Each run's own activation at one depth; runs with the same one are neighbours.
 
-    Where every activation's backward needs its output alone, pre-activations are overwritten by
-    activations: half the memory traffic.
+    phi(h) overwrites h. Only where an activation's backward needs more than phi(h), it keeps that
+    in a second buffer: memory traffic is what deep networks wait for.
 
     Args:
         index: Number of the layer from 0.
         segments: Which runs have which activation.
         space: Where buffers come from.
-
-    Attributes:
-        act: phi(h) of the last forward, `[R, O, B]`.
     """
 
     def __init__(self, index: int, segments: Sequence[Segment], space: Workspace) -> None:
         self.index = index
         self.segments = tuple(segments)
         self._space = space
-        self._in_place = all(segment.activation.in_place for segment in segments)
-        self._kept = self.act = torch.empty(0)
-        self._pieces: dict[tuple[str, int], list[_Piece]] = {}
+        self._buffers: dict[int, tuple[Augmented, list[_Piece]]] = {}
+        self._grads: dict[int, tuple[Tensor, list[Tensor]]] = {}
 
-    def destination(self, num_runs: int, num_units: int, batch: int) -> Tensor:
-        """Return the buffer `[R, O, B]` into which h is to be written before `forward`."""
-        # Laid out like the output, lest a product takes another kernel because of its siblings.
-        role = "act" if self._in_place else "pre"
-        return self._space.take_augmented(f"{role}{self.index}", num_runs, num_units, batch).units
+    def buffer(self, num_runs: int, num_units: int, batch: int) -> Augmented:
+        """Return the buffer whose units are h before `forward` and phi(h) after it."""
+        output = self._space.take_augmented(f"act{self.index}", num_runs, num_units, batch)
+        if batch not in self._buffers:
+            self._buffers[batch] = output, self._pieces(output.units)
+        return output
 
-    def forward(self, h: Tensor) -> Tensor:
-        """Map h in its `destination`, which is overwritten, to augmented phi(h) `[R, O+1, B]`."""
-        output = self._space.take_augmented(f"act{self.index}", *h.shape)
-        self._kept, self.act = h, output.units
-        pieces = zip(self._cut("kept", h), self._cut("act", self.act), strict=True)
-        for (phi, h_piece), (_, act) in pieces:
-            phi.forward_into(h_piece, act)
-        return output.whole
+    def forward(self, batch: int) -> None:
+        """Turn h into phi(h) in the buffer of a batch size."""
+        for phi, act, kept in self._buffers[batch][1]:
+            phi.forward_into(act, kept)
 
     def backward(self, grad: Tensor) -> Tensor:
         """Turn dL/dphi, the `[R, O, B]` of the layer above, into dL/dh in place."""
-        pieces = zip(
-            self._cut("grad", grad),
-            self._cut("kept", self._kept),
-            self._cut("act", self.act),
-            strict=True,
-        )
-        for (phi, grad_piece), (_, kept), (_, act) in pieces:
-            phi.backward_into(grad_piece, kept, act)
+        batch = grad.shape[2]
+        known, cut = self._grads.get(batch, (None, []))
+        if known is not grad:  # it is a buffer: cut once for every size of batch
+            cut = [piece for segment in self.segments for piece in apart(grad[segment.runs])]
+            self._grads[batch] = grad, cut
+        for (phi, act, kept), piece in zip(self._buffers[batch][1], cut, strict=True):
+            phi.backward_into(piece, kept, act)
         return grad
 
     def slope(self, h: Tensor) -> Tensor:
         """Return phi'(h), both `[R, O, B]`."""
-        return torch.cat([phi.slope(piece) for phi, piece in self._split(h)])
-
-    def _cut(self, buffer: str, stack: Tensor) -> list["_Piece"]:
-        """Return the pieces of a buffer, which are made once for every size of batch."""
-        key = buffer, stack.shape[2]
-        if key not in self._pieces:
-            self._pieces[key] = self._split(stack)
-        return self._pieces[key]
-
-    def _split(self, stack: Tensor) -> list["_Piece"]:
-        """Cut a stack into what one call of an activation may handle."""
-        return [
-            (segment.activation, piece)
+        return torch.cat([
+            segment.activation.slope(piece)
             for segment in self.segments
-            for piece in apart(stack[segment.runs])
-        ]
+            for piece in apart(h[segment.runs])
+        ])
 
-
-_Piece = tuple[Activation, Tensor]
+    def _pieces(self, act: Tensor) -> list[_Piece]:
+        """Cut the buffer into what one call may handle, each with the memory for what it keeps."""
+        num_keeping = sum(len(act[s.runs]) for s in self.segments if s.activation.keeps)
+        kept = act[:0]
+        if num_keeping:
+            kept = self._space.take_units(f"kept{self.index}", num_keeping, *act.shape[1:])
+        pieces, first = [], 0
+        for segment in self.segments:
+            acts = apart(act[segment.runs])
+            room: Sequence[Tensor] = acts  # not touched
+            if segment.activation.keeps:
+                stop = first + len(act[segment.runs])
+                room, first = apart(kept[first:stop]), stop
+            pairs = zip(acts, room, strict=True)
+            pieces += [_Piece(segment.activation, a, k) for a, k in pairs]
+        return pieces

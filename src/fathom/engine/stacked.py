@@ -123,11 +123,12 @@ class StackedEngine:
         num_runs, batch = len(self.runs), x.shape[1]
         left = x
         for affine, pointwise in zip(self.affines, self.pointwise, strict=False):
-            num_units = affine.parameter.value.shape[2]
-            h = affine.forward(left, pointwise.destination(num_runs, num_units, batch))
+            output = pointwise.buffer(num_runs, affine.fan_out, batch)
+            h = affine.forward(left, output.units)
             if pre is not None:
                 pre.append(h.clone())
-            left = pointwise.forward(h)
+            pointwise.forward(batch)
+            left = output.whole
         logits = self.space.take_units("logits", num_runs, self.data.num_classes, batch)
         # A view, so that what is done per class runs along contiguous samples.
         return self.affines[-1].forward(left, logits).transpose(1, 2)
@@ -268,7 +269,7 @@ class StackedEngine:
         layer = self.pointwise[index]
         return LayerView(
             pre=pre,
-            act=layer.act,
+            act=layer.buffer(*pre.shape).units,
             slope=layer.slope(pre),
             saturation_slope=_saturation_slopes(layer.segments, len(self.runs)),
             grad_pre=collected.pre[index],
