@@ -33,7 +33,7 @@ GPU_MEMORY_SHARE: Final = 0.6  # of what is free; libraries and a captured step 
 EXPECTED_SHARE: Final = 0.55  # of the product peak that whole epochs reach, recording included
 LAYER_STEP_S: Final = 100e-6  # seconds that one layer costs a step beside its products
 LAYER_PROBE_S: Final = 1e-3  # seconds to measure one layer once, in a small cohort
-PROCESS_BYTES: Final = 280 * 2**20  # a worker that has imported everything and trained nothing
+PROCESS_BYTES: Final = 310 * 2**20  # a worker that has imported everything and trained nothing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -272,9 +272,9 @@ def _epoch_overhead_s(run: Run, sizes: Sizes) -> float:
 
 
 def _memory_bytes(runs: Sequence[Run], sizes: Sizes) -> float:
-    """Add up what a worker holds at its peak, which is while it measures or saves."""
-    num_runs = max(2, len(runs))
-    return PROCESS_BYTES + 2 * _data_bytes(sizes) + num_runs * _run_bytes(runs[0], sizes)
+    """Add up what a worker holds at its peak: while it loads the data, or measures and saves."""
+    data, cohort = _data_bytes(sizes), max(2, len(runs)) * _run_bytes(runs[0], sizes)
+    return PROCESS_BYTES + data + max(data, cohort)  # data are copied once, when they are cut
 
 
 def _data_bytes(sizes: Sizes) -> float:

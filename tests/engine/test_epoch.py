@@ -1,5 +1,7 @@
 """The program of a step: what it counts, and that it never asks the device for a number."""
 
+import gc
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -9,7 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from fathom import optimizers
 from fathom.data.splits import PreparedData, prepare
-from fathom.engine.epoch import EpochTables, Repeated
+from fathom.engine.epoch import EpochTables, Repeater
 from fathom.engine.stacked import StackedEngine
 from fathom.spec.grid import Run
 
@@ -42,10 +44,24 @@ def test_tables_hand_out_each_step_and_add_up() -> None:
 
 def test_repeated_does_what_it_is_told() -> None:
     calls: list[int] = []
-    repeated = Repeated(lambda: calls.append(1), CPU)
-    repeated(0)
-    repeated(5)
+    repeater = Repeater(CPU)
+    for times in (0, 5):
+        repeater.repeat(lambda: calls.append(1), times)
     assert len(calls) == 5
+
+
+def test_an_engine_is_freed_at_once(make_run: Callable[..., Run], data: PreparedData) -> None:
+    """A cycle of references would keep one cohort's memory while the next is trained."""
+    gc.disable()
+    try:
+        trained = engine(make_run, data)
+        trained.train_epoch(1)
+        list(trained.probe())
+        gone = weakref.ref(trained)
+        del trained
+        assert gone() is None
+    finally:
+        gc.enable()
 
 
 class NoReadingBack(TorchDispatchMode):

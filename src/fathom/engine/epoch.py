@@ -79,42 +79,42 @@ class EpochTables:
         self.first_bad.copy_(torch.where(fresh, self._steps_before + self._row, self.first_bad))
 
 
-class Repeated:
-    """A step that is done many times; on a GPU it is captured, and then replayed.
+class Repeater:
+    """Does a step many times; on a GPU it captures the step once, and then replays it.
 
     Args:
-        step: Reads nothing from the host, and works in memory that stays where it is.
-        device: Where it computes.
+        device: Where the step computes.
     """
 
-    def __init__(self, step: Callable[[], None], device: torch.device) -> None:
-        self._step, self._device = step, device
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
         self._graph: torch.cuda.CUDAGraph | None = None
 
-    def __call__(self, times: int) -> None:
-        """Do the step so many times."""
-        if self._device.type != "cuda":
-            for _ in range(times):
-                self._step()
-            return
-        if self._graph is None and times > WARM_UP_STEPS:
-            self._graph = self._capture()
-            times -= WARM_UP_STEPS
-        for _ in range(times):
-            if self._graph is None:
-                self._step()
-            else:
-                self._graph.replay()
+    def repeat(self, step: Callable[[], None], times: int) -> None:
+        """Do a step so many times.
 
-    def _capture(self) -> torch.cuda.CUDAGraph:
-        """Take the first steps on a stream of their own, as a capture demands, and capture one."""
-        stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-        stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(stream):
-            for _ in range(WARM_UP_STEPS):
-                self._step()
-        torch.cuda.current_stream().wait_stream(stream)
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
-            self._step()
-        return graph
+        Args:
+            step: Always the same; it reads nothing from the host, and works in memory that stays
+                where it is.
+            times: At least 0.
+        """
+        if self._device.type == "cuda" and self._graph is None and times > WARM_UP_STEPS:
+            self._graph = _capture(step)
+            times -= WARM_UP_STEPS
+        once = step if self._graph is None else self._graph.replay
+        for _ in range(times):
+            once()
+
+
+def _capture(step: Callable[[], None]) -> torch.cuda.CUDAGraph:
+    """Do the first steps on a stream of their own, as a capture demands, and capture the next."""
+    stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        for _ in range(WARM_UP_STEPS):
+            step()
+    torch.cuda.current_stream().wait_stream(stream)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        step()
+    return graph

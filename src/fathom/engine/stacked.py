@@ -17,7 +17,7 @@ from torch import Tensor
 from fathom.activations import ACTIVATIONS
 from fathom.data.splits import Part, PreparedData
 from fathom.engine.base import EVALUATION_BATCH, Scores, TrainingSums
-from fathom.engine.epoch import EpochTables, Repeated
+from fathom.engine.epoch import EpochTables, Repeater
 from fathom.engine.layers import Affine, Parameter, Pointwise, Segment, Sink, Workspace
 from fathom.engine.precision import dtype_of
 from fathom.engine.probes import LayerView, relative_change
@@ -83,7 +83,7 @@ class StackedEngine:
         self.step = 0
         self._parts: dict[int, Part] = {}
         self._tables = EpochTables(len(runs), device)
-        self._full_steps = Repeated(lambda: self._next_step(first.train.batch_size), device)
+        self._repeater = Repeater(device)
         self._ratios = torch.full((len(runs), len(self.affines)), float("nan"), dtype=torch.float64)
 
     def _draw_parameters(self) -> list[Affine]:
@@ -185,7 +185,8 @@ class StackedEngine:
         num_steps, tables = len(batches), self._tables
         coefficients = coefficient_table(self.runs, epoch, num_steps, self.dtype)
         tables.begin(batches, coefficients, steps_before=self.step)
-        self._full_steps(num_steps - 1)
+        batch_size = self.runs[0].train.batch_size
+        self._repeater.repeat(lambda: self._next_step(batch_size), num_steps - 1)
         before = [affine.parameter.weight.clone() for affine in self.affines]
         self._next_step(len(batches[-1]))
         self.step += num_steps
