@@ -27,10 +27,10 @@ deep-mlp: $(READY)  ## one epoch of all 192 networks of study 001 on MNIST; prin
 	bash -c 'time $(BIN)/fathom run deep-mlp --set train.epochs=1 --data-dir "$(DATA)" --out $(OUT)/one-epoch'
 
 .venv/.bench: $(READY)
-	-$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
-	@touch $@
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]' \
+	  && touch $@ || echo "JAX cannot be installed: it will be skipped"
 
-bench: .venv/.bench  ## seconds per epoch beside other ways to train, and shares of the product peak
+bench: $(READY) .venv/.bench  ## seconds per epoch beside other ways to train, and shares of the product peak
 	@mkdir -p $(OUT)
 	$(BIN)/python -m benchmarks.step --out $(OUT)/bench.json $(if $(DATA),--data "$(DATA)")
 	$(BIN)/python -m benchmarks.chart $(OUT)/bench.json $(OUT)/bench.svg

@@ -24,6 +24,7 @@ COLOURS: Final = {
     "vmap": "#009E73",
     "jax": "#56B4E9",
     "fathom": "#0072B2",
+    "fathom-recording": "#003B5C",
 }
 NAMES: Final = {
     "dataloader": "DataLoader + autograd",
@@ -31,6 +32,7 @@ NAMES: Final = {
     "vmap": "torch.func vmap",
     "jax": "JAX vmap + scan",
     "fathom": "Fathom",
+    "fathom-recording": "Fathom, all recorded",
 }
 
 Bars = dict[int, dict[str, dict[str, float]]]

@@ -144,7 +144,7 @@ def test_what_earlier_groups_do_not_tell_is_grouped_as_usual(make_run: Callable[
 
 def test_cohorts_shrink_with_what_a_step_touches(make_run: Callable[..., Run]) -> None:
     def size(**given: object) -> int:
-        return cohort_size(make_run(batch_size=128, **given), 784, 10)
+        return cohort_size([make_run(batch_size=128, **given)], 784, 10)
 
     deep = {"hidden": (128,) * 50}
     assert size() == LARGEST_COHORT

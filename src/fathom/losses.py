@@ -126,7 +126,9 @@ def _mse_grad(logits_RBK: Tensor, target_B: Tensor) -> Tensor:
 def _subtract_one_hot(values_RBK: Tensor, target_B: Tensor) -> Tensor:
     """Subtract 1 in place where the label is, without making the one-hot tensor."""
     index_RB1 = _label_index(values_RBK, target_B)
-    return values_RBK.scatter_add_(-1, index_RB1, values_RBK.new_tensor(-1.0).expand_as(index_RB1))
+    return values_RBK.scatter_add_(
+        -1, index_RB1, values_RBK.new_full((), -1.0).expand_as(index_RB1)
+    )
 
 
 def _label_index(values_RBK: Tensor, target_B: Tensor) -> Tensor:

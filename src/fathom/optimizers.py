@@ -5,7 +5,8 @@ cohort when their programs are equal, whatever their numbers are. The numbers tr
 `coefficients`, one tensor `[R, 1, 1]` each: every run of a cohort has its own rate, momentum and
 decay, and the arithmetic of a run does not depend on what trains beside it.
 
-Shapes: R runs, B batch, I in, O out. A parameter is `[R, I, O]`, weights and biases alike.
+Shapes: R runs, B batch, I in, O out. A parameter is `[R, I+1, O]`: weights, and the bias as the
+last row.
 """
 
 from collections.abc import Callable, Iterable, Mapping

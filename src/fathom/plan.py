@@ -2,8 +2,8 @@
 
 Two runs may share a cohort when one program can train both: same data and order of batches, same
 layer shapes, same kind of update. Activation, initializer, loss, rates and seeds may differ.
-Results do not depend on the grouping, so that it can follow the machine: a cohort's working set
-should fit its core's caches.
+On a CPU results do not depend on the grouping, so that it can follow the machine: a cohort's
+working set should stay near its core's caches. A GPU takes all runs that its memory holds.
 """
 
 import functools
@@ -151,7 +151,7 @@ def make_plan(
     pieces = (
         members
         for group in groups.values()
-        for members in _pieces(group, least, _largest(group[0], sizes, device_bytes))
+        for members in _pieces(group, least, _largest(group, sizes, device_bytes))
     )
     cohorts = [_cohort(members, sizes(members[0].data), rate) for members in (*kept, *pieces)]
     cohorts.sort(key=lambda cohort: (-cohort.estimated_s, cohort.id))
@@ -205,17 +205,24 @@ def _neighbourhood(run: Run) -> tuple[str, ...]:
     return (*(phi.label for phi in run.model.activation), run.loss.label, run.id)
 
 
-def cohort_size(run: Run, num_features: int, num_classes: int) -> int:
-    """Return how many runs like this one a core trains best at once.
+def cohort_size(runs: Sequence[Run], num_features: int, num_classes: int) -> int:
+    """Return how many runs like these a core trains best at once.
 
     A step should stay near the core: weights with their optimizer's state, and activations. The
     more runs, the less each one's share of what a step costs beside its products.
+
+    Args:
+        runs: Of one cohort's shapes and update; they may differ in activation.
+        num_features: Of the data.
+        num_classes: Of the data.
     """
+    run = runs[0]
     parameters = num_parameters(num_features, run.model.hidden, num_classes)
     slots = OPTIMIZERS.build(run.train.optimizer).num_slots
-    activations = run.train.batch_size * sum(run.model.hidden) * _buffers(run)
+    buffers = sum(map(_buffers, runs)) / len(runs)
+    activations = run.train.batch_size * sum(run.model.hidden) * buffers
     working_set = (parameters * (1 + slots) + activations) * _item_size(run)
-    return max(2, min(LARGEST_COHORT, CACHE_BUDGET // working_set))
+    return max(2, min(LARGEST_COHORT, int(CACHE_BUDGET / working_set)))
 
 
 def _buffers(run: Run) -> int:
@@ -228,12 +235,15 @@ def _keeps(activation: Choice) -> bool:
     return ACTIVATIONS.build(activation).keeps
 
 
-def _largest(run: Run, sizes: Callable[[DataConfig], Sizes], device_bytes: int | None) -> int:
-    known = sizes(run.data)
+def _largest(
+    group: Sequence[Run], sizes: Callable[[DataConfig], Sizes], device_bytes: int | None
+) -> int:
+    known = sizes(group[0].data)
     if device_bytes is None:
-        return cohort_size(run, known.num_features, known.num_classes)
+        return cohort_size(group, known.num_features, known.num_classes)
     room = GPU_MEMORY_SHARE * device_bytes - _data_bytes(known)
-    return max(2, min(LARGEST_GPU_COHORT, int(room / _run_bytes(run, known))))
+    run_bytes = sum(_run_bytes(run, known) for run in group) / len(group)
+    return max(2, min(LARGEST_GPU_COHORT, int(room / run_bytes)))
 
 
 def _item_size(run: Run) -> int:
@@ -273,7 +283,8 @@ def _epoch_overhead_s(run: Run, sizes: Sizes) -> float:
 
 def _memory_bytes(runs: Sequence[Run], sizes: Sizes) -> float:
     """Add up what a worker holds at its peak: while it loads the data, or measures and saves."""
-    data, cohort = _data_bytes(sizes), max(2, len(runs)) * _run_bytes(runs[0], sizes)
+    data, cohort = _data_bytes(sizes), sum(_run_bytes(run, sizes) for run in runs)
+    cohort *= max(2, len(runs)) / len(runs)  # a single run is padded to two
     return PROCESS_BYTES + data + max(data, cohort)  # data are copied once, when they are cut
 
 

@@ -39,9 +39,7 @@ def aligned(stack: Tensor) -> Tensor:
 
 
 def apart(stack: Tensor) -> tuple[Tensor, ...]:
-    """Split a stack into stacks of one where runs would share a vector register."""
-    return (
-        (stack,)
-        if stack[0].numel() % VECTOR_BLOCK == 0
-        else tuple(stack[run : run + 1] for run in range(len(stack)))
-    )
+    """Split a stack into stacks of one where a CPU's vector registers would be shared by runs."""
+    if not stack.is_cpu or stack[0].numel() % VECTOR_BLOCK == 0:
+        return (stack,)
+    return tuple(stack[run : run + 1] for run in range(len(stack)))

@@ -36,7 +36,9 @@ def test_bf16_products_see_seven_bits() -> None:
 def test_a_precision_that_is_not_there_is_refused(make_run: Callable[..., Run]) -> None:
     """No CPU rounds to TF32: results would be float32's under another name."""
     run = make_run(precision="tf32")
-    with pytest.raises(FathomError, match=r"precision 'tf32': this CPU has no such products; use"):
+    with pytest.raises(
+        FathomError, match=r"precision 'tf32': torch offers no such products on this CPU; use"
+    ):
         train_cohort([run], prepare(run.data, []))
 
 

@@ -203,3 +203,15 @@ def test_a_diverged_run_has_no_accuracy_and_is_never_the_best(
     assert end == 1, "the case must diverge in its first epoch"
     assert int(result.runs["best_epoch"][0]) == 0
     assert not any(name.startswith(f"{run.id}/best/") for name in result.weights)
+
+
+@pytest.mark.parametrize("hidden", [(64, 32, 16), (16, 64, 8, 2), (8, 2, 2)], ids=str)
+@pytest.mark.parametrize("batch_size", [8, 256, 300])
+def test_widths_may_change_from_layer_to_layer(
+    hidden: tuple[int, ...], batch_size: int, make_run: Callable[..., Run]
+) -> None:
+    """The probe, the batch and the evaluation take turns in being the largest."""
+    record = RecordConfig(probe_size=256, histograms=False, weights="none")
+    run = make_run(hidden=hidden, batch_size=batch_size, record=record)
+    result = train_cohort([run], prepare(run.data, []))
+    assert np.isfinite(result.epochs["train_loss"]).all()

@@ -240,15 +240,22 @@ class TestDevice:
     ) -> None:
         monkeypatch.setattr("torch.cuda.is_available", lambda: False)
         with (
-            pytest.raises(FathomError, match=r"--device cuda: torch .* finds no GPU; leave"),
+            pytest.raises(
+                FathomError, match=r"--device cuda: torch .* finds no GPU on this machine; leave"
+            ),
             workplace("auto", None, None, "cuda"),
         ):
             pass
 
     def test_a_gpu_has_one_worker(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("torch.cuda.is_available", lambda: True)
-        with workplace("auto", None, 8, "cuda") as workers:
+        with workplace("auto", None, None, "cuda") as workers:
             assert workers == 1
+        with (
+            pytest.raises(FathomError, match="workers: got 8; a GPU has one"),
+            workplace("auto", None, 8, "cuda"),
+        ):
+            pass
 
     def test_the_device_is_part_of_what_decides_the_bits(self) -> None:
         cpu, gpu = fingerprint()["bits"], fingerprint("cuda")["bits"]

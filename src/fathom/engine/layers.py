@@ -52,6 +52,8 @@ class Workspace:
         self._views: dict[tuple[str, tuple[int, ...]], Tensor] = {}
         self._augmented: dict[tuple[str, int], Augmented] = {}
         self._batch_of: dict[str, int] = {}
+        # A captured step is replayed without this code: it must hold the writing of the ones.
+        self.always_writes_ones = torch.device(device).type != "cpu"
 
     def take(self, role: str, num_runs: int, *shape: int) -> Tensor:
         """Return a stack `[R, *shape]`, always the same; its content is whatever was left there."""
@@ -64,14 +66,17 @@ class Workspace:
         return self._take(role, (num_runs, num_units, batch), largest)
 
     def take_augmented(self, role: str, num_runs: int, fan_in: int, batch: int) -> Augmented:
-        """Return a buffer whose row of ones is in place; the role must be used this way only."""
+        """Return a buffer whose row of ones is in place; the role must be used this way only.
+
+        Batches of another size have the same memory, and leave their numbers in that row.
+        """
         found = self._augmented.get((role, batch))
         if found is None:
             whole = self.take_units(role, num_runs, fan_in + 1, batch)
             found = self._augmented[role, batch] = Augmented(whole, whole[:, :fan_in])
-        if self._batch_of.get(role) != batch:  # another size had the memory
+        if self.always_writes_ones or self._batch_of.get(role) != batch:
             self._batch_of[role] = batch
-            found.whole[:, fan_in] = 1
+            found.whole[:, fan_in].fill_(1)
         return found
 
     def _take(self, role: str, shape: tuple[int, ...], largest: tuple[int, ...]) -> Tensor:
@@ -147,8 +152,8 @@ class Affine:
         """Map dL/dh `[R, O, B]` to dL/dx `[R, I, B]`, or to None at the first layer."""
         grad_in = None
         if self.index > 0:  # nothing differentiates the data
-            # Two buffers in turn: this one is written while the neighbour's is read.
-            role = f"grad{self.index % 2}"
+            # Two buffers in turn for each width: one is written while the neighbour's is read.
+            role = f"grad{self.index % 2} of {self._fan_in}"
             grad_in = self._space.take_units(role, self._num_runs, self._fan_in, delta.shape[2])
             torch.bmm(self.parameter.weight, delta, out=grad_in)
         sink.affine(self, self._left, delta)

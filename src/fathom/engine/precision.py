@@ -45,8 +45,8 @@ def products_in(precision: str, device: torch.device) -> Iterator[None]:
             is_there = False
         if not is_there:
             raise FathomError(
-                f"precision '{precision}': this {device.type.upper()} has no such products; "
-                "use precision float32"
+                f"precision '{precision}': torch offers no such products on this "
+                f"{device.type.upper()}; use precision float32"
             )
         yield
     finally:

@@ -29,6 +29,7 @@ from fathom.engine.progress import (
 from fathom.engine.single import SingleEngine
 from fathom.engine.stacked import CPU, StackedEngine
 from fathom.engine.tables import CohortResult, collect_result
+from fathom.errors import FathomError
 from fathom.spec.grid import Run
 
 
@@ -49,8 +50,17 @@ class EpochReport(NamedTuple):
 
 
 def make_engine(runs: Sequence[Run], data: PreparedData, device: torch.device = CPU) -> Engine:
-    """Build the engine that the runs ask for; the single one knows no other device than the CPU."""
+    """Build the engine that the runs ask for.
+
+    Raises:
+        FathomError: If they ask for the single engine, which knows the CPU alone, on another.
+    """
     if runs[0].engine == "single":
+        if device.type != "cpu":
+            raise FathomError(
+                "engine 'single' computes on the CPU alone; leave --device out, or use engine: "
+                "stacked"
+            )
         return SingleEngine(runs, data)
     return StackedEngine(runs, data, device)
 

@@ -31,7 +31,7 @@ class ApplyUpdate:
             self._rule.fused(parameter.value, left, right, parameter.slots, self.coefficients)
             return
         shape = parameter.value.shape
-        grad = self._space.take(f"grad_parameter {tuple(shape)}", *shape)  # shared by such layers
+        grad = self._space.take(f"gradient of {tuple(shape)}", *shape)  # shared by such layers
         torch.bmm(left, right, out=grad)
         self._rule.update(parameter.value, grad, parameter.slots, self.coefficients)
 
@@ -53,7 +53,7 @@ class CollectGradients:
 
     def affine(self, layer: Affine, left: Tensor, delta: Tensor) -> None:
         """Form and keep the layer's gradients."""
-        grad = self._space.take(f"grad_parameter{layer.index}", *layer.parameter.value.shape)
+        grad = self._space.take(f"collected gradient {layer.index}", *layer.parameter.value.shape)
         self.parameters[layer.index] = torch.bmm(left, delta.transpose(1, 2), out=grad)
         if self._keep_pre:
             self.pre[layer.index] = delta.clone()

@@ -31,7 +31,6 @@ from fathom.registry import Choice
 from fathom.spec.grid import Run
 
 CPU = torch.device("cpu")
-GPU_EVALUATION_BATCH = 2048  # there it is the number of kernels that counts
 
 
 def neighbours(choices: Sequence[Choice]) -> list[tuple[slice, Choice]]:
@@ -64,8 +63,7 @@ class StackedEngine:
         first = runs[0]
         self.dtype = dtype_of(first.precision)
         self.rule = OPTIMIZERS.build(first.train.optimizer)
-        self.evaluation_batch = EVALUATION_BATCH if device.type == "cpu" else GPU_EVALUATION_BATCH
-        largest = max(first.train.batch_size, first.record.probe_size, self.evaluation_batch)
+        largest = max(first.train.batch_size, first.record.probe_size, EVALUATION_BATCH)
         self.space = Workspace(self.dtype, largest, device)
         self.losses = [
             (part, LOSSES.build(choice)) for part, choice in neighbours([r.loss for r in runs])
@@ -81,7 +79,7 @@ class StackedEngine:
             limits = [run.train.clip_norm for run in runs]
             self.limits = torch.tensor(limits, dtype=self.dtype, device=device).view(-1, 1, 1)
         self.step = 0
-        self._parts: dict[int, Part] = {}
+        self._parts: list[tuple[Part, Part]] = []  # as given, and on the device
         self._tables = EpochTables(len(runs), device)
         self._repeater = Repeater(device)
         self._ratios = torch.full((len(runs), len(self.affines)), float("nan"), dtype=torch.float64)
@@ -217,10 +215,12 @@ class StackedEngine:
         """Return a part of the data on the engine's device."""
         if self.device.type == "cpu":
             return part
-        if id(part) not in self._parts:
-            inputs, targets = part.inputs.to(self.device), part.targets.to(self.device)
-            self._parts[id(part)] = Part(inputs=inputs, targets=targets)
-        return self._parts[id(part)]
+        for given, here in self._parts:
+            if given is part:
+                return here
+        here = Part(inputs=part.inputs.to(self.device), targets=part.targets.to(self.device))
+        self._parts.append((part, here))
+        return here
 
     def _augmented(self, samples: Tensor) -> Tensor:
         batch, num_features = samples.shape
@@ -236,10 +236,11 @@ class StackedEngine:
         here, num_samples = self._here(part), len(part.targets)
         loss_sum = torch.zeros(len(self.runs), dtype=torch.float64, device=self.device)
         hit_sum = torch.zeros_like(loss_sum)
-        for start in range(0, num_samples, self.evaluation_batch):
-            piece = slice(start, start + self.evaluation_batch)
+        for start in range(0, num_samples, EVALUATION_BATCH):
+            piece = slice(start, start + EVALUATION_BATCH)
             target = here.targets[piece]
             logits = self.forward(self._augmented(here.inputs[piece]))
+            # With its gradient, which costs next to nothing: torch's softmax alone costs more.
             loss_sum += self._loss_and_grad(logits, target)[0].double().sum(1)
             hit_sum += _hits(logits, target).sum(1)
         return Scores((loss_sum / num_samples).cpu(), (hit_sum / num_samples).cpu())
@@ -303,7 +304,9 @@ class StackedEngine:
 
     def state(self) -> dict[str, Tensor]:
         """Return copies of parameters and optimizer state, and the step count."""
-        state = {name: tensor.clone().cpu() for name, tensor in self._state_tensors().items()}
+        state = {
+            name: tensor.to("cpu", copy=True) for name, tensor in self._state_tensors().items()
+        }
         return state | {"step": torch.tensor(self.step)}
 
     def load(self, state: Mapping[str, Tensor]) -> None:

@@ -16,6 +16,7 @@ import torch
 
 from fathom.data.splits import PreparedData
 from fathom.errors import FathomError
+from fathom.execution.base import DeviceName
 from fathom.execution.child import Aborted
 from fathom.execution.training import Work
 from fathom.execution.worker import fingerprint
@@ -32,7 +33,8 @@ def unlike(expected: Mapping[str, str]) -> str:
     Args:
         expected: What `identity` returned there.
     """
-    differences = bits_difference({"bits": identity()}, {"bits": expected})
+    device: DeviceName = "cuda" if "device" in expected else "cpu"
+    differences = bits_difference({"bits": identity(device)}, {"bits": expected})
     if not differences:
         return ""
     return (
@@ -43,13 +45,13 @@ def unlike(expected: Mapping[str, str]) -> str:
 
 
 @functools.cache
-def identity() -> dict[str, str]:
-    """Return what decides bits on this machine, and a digest of its copy of Fathom's code."""
+def identity(device: DeviceName = "cpu") -> dict[str, str]:
+    """Return what decides bits on a device here, and a digest of this copy of Fathom's code."""
     total = hashlib.sha256()
     package = Path(__file__).parents[1]
     for file in sorted(package.rglob("*.py")):
         total.update(f"{file.relative_to(package)}\0".encode() + file.read_bytes())
-    return fingerprint()["bits"] | {"fathom_code": total.hexdigest()[:16]}
+    return fingerprint(device)["bits"] | {"fathom_code": total.hexdigest()[:16]}
 
 
 def reports_of(work: bytes, data: Callable[[], PreparedData]) -> Iterator[list[bytes]]:

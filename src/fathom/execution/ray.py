@@ -175,7 +175,7 @@ class _Campaign:
         self._emit = emit
         self._active: list[_Assignment] = []
         self._data: dict[str, ObjectRef[bytes]] = {}
-        self._identity = identity()
+        self._identity = identity("cuda" if executor.gpus else "cpu")
         self._num_slots, self._counted_s = 0, -COUNT_EVERY_S
         self._submit = ray.remote(_carry_out).options(
             num_cpus=1,

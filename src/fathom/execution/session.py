@@ -153,7 +153,7 @@ def workplace(
         address: Of a Ray cluster.
         num_workers: Workers that the user asks for.
         device: Where they are to compute. This machine's GPU has one worker, with as many runs as
-            its memory holds; a cluster gives each task a GPU.
+            its memory holds; a cluster gives each task a GPU like this machine's.
 
     Yields:
         The number of workers to plan for: what was asked for, or else what there is room for.
@@ -167,14 +167,18 @@ def workplace(
         raise FathomError(
             f"--address {address}: is of use to executor 'ray' only; add --executor ray"
         )
+    if device == "cuda" and not torch.cuda.is_available():
+        raise FathomError(
+            f"--device cuda: torch {torch.__version__} finds no GPU on this machine; leave "
+            "--device out, or install a build of torch for your GPU and its driver"
+        )
+    if device == "cuda" and executor != "ray":
+        if num_workers not in {None, 1}:
+            raise FathomError(f"workers: got {num_workers}; a GPU has one, so leave it out")
+        num_workers = 1
     count = num_workers or num_cores()
     if executor != "ray":
-        if device == "cuda" and not torch.cuda.is_available():
-            raise FathomError(
-                f"--device cuda: torch {torch.__version__} finds no GPU; leave --device out, or "
-                "install a build of torch for your GPU and its driver"
-            )
-        yield 1 if device == "cuda" else count
+        yield count
         return
     ray, gpus = _ray(), GPUS_OF_TASK[device]
     with ray.joined(address, count):
@@ -259,10 +263,8 @@ def free_memory_mb() -> float | None:
 
 
 def free_device_bytes() -> int:
-    """Return the free memory of this machine's GPU; a cautious guess where a cluster has them."""
-    if torch.cuda.is_available():
-        return int(torch.cuda.mem_get_info()[0])
-    return 8 * 2**30
+    """Return the free memory of this machine's GPU."""
+    return int(torch.cuda.mem_get_info()[0])
 
 
 def num_cores() -> int:

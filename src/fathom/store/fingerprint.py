@@ -49,8 +49,7 @@ def machine_fingerprint(*, flush_denormal: bool = False, device: str = "cpu") ->
         "flush_denormal": str(flush_denormal).lower(),
     }
     if device != "cpu":
-        there = torch.cuda.is_available()  # it is not where a cluster's nodes have the GPUs
-        bits["device"] = torch.cuda.get_device_name() if there else device
+        bits["device"] = torch.cuda.get_device_name() if torch.cuda.is_available() else device
         bits["cuda"] = str(torch.version.cuda)
     bits |= {key: os.environ[key] for key in _KERNEL_SETTINGS if key in os.environ}
     info = {
