@@ -222,7 +222,7 @@ class TestTraining:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         other = many.identity() | {"torch": "2.0", "fathom_code": "older"}
-        monkeypatch.setattr(many, "identity", lambda: other)
+        monkeypatch.setattr(many, "identity", lambda _: other)
         with pytest.raises(FathomError, match=r"fathom_code: there '\w+', here 'older'; torch: th"):
             RayExecutor(orders=order_act).run([fake_task(tmp_path, fake_run(0))], lambda _: None)
 
