@@ -69,8 +69,12 @@ def compare(arguments: Sequence[str]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; return 0, or 2 after a user's error."""
+    given = sys.argv[1:] if arguments is None else arguments
+    if {"-h", "--help"} & {*given}:
+        print(__doc__)
+        return 0
     try:
-        print(compare(sys.argv[1:] if arguments is None else arguments))
+        print(compare(given))
     except FathomError as error:
         print(error, file=sys.stderr)
         return 2

@@ -220,3 +220,9 @@ class TestPackage:
             [sys.executable, "-c", code], capture_output=True, text=True, check=True
         )
         assert done.stdout.split() == ["False", "False"]
+
+
+def test_a_plan_refuses_a_precision_that_is_not_there() -> None:
+    study = fathom.Study(data="digits", activation="relu", precision="tf32")
+    with pytest.raises(fathom.FathomError, match="precision 'tf32': torch offers no such products"):
+        study.plan()

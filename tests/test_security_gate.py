@@ -9,8 +9,8 @@ import pytest
 SOURCE = Path(__file__).parents[1] / "src"
 
 # Documented exceptions: path below src and the construct, such as "fathom/x.py: pickle".
-# Messages between the nodes of a Ray cluster are packed so: they never touch a disk, and whoever can
-# send one to a node can run code there anyway, which is why Ray asks every node for its token.
+# Messages between the nodes of a Ray cluster are packed so: they never touch a disk, and whoever
+# can send one to a node can run code there anyway, which is why Ray asks every node for its token.
 EXCEPTIONS = frozenset({"fathom/execution/ray.py: pickle", "fathom/execution/node.py: pickle"})
 
 FORBIDDEN_MODULES = {"pickle", "_pickle", "cloudpickle", "dill", "shelve", "marshal", "joblib"}

@@ -31,7 +31,7 @@ MakeExecutor = Callable[[], Executor]
 @pytest.fixture(scope="module")
 def own_ray() -> Iterator[MakeExecutor]:
     """Start Ray once: executors use a connection that is there already."""
-    pytest.importorskip("ray", reason="Ray is not installed: pip install 'fathom-lab[ray]'")
+    pytest.importorskip("ray", reason="Ray is not installed: pip install 'ray>=2.50'")
     from fathom.execution.ray import RayExecutor, joined
 
     with joined(None, 2):

@@ -39,7 +39,7 @@ from fathom.registry import Choice
 from fathom.spec.grid import Run
 from fathom.store.results import StudyFolder
 
-ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'fathom-lab[ray]'")
+ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'ray>=2.50'")
 from ray.cluster_utils import Cluster  # noqa: E402
 
 from fathom.execution import ray as many  # noqa: E402
@@ -507,3 +507,10 @@ def test_two_hundred_tasks_survive_the_loss_of_a_worker_and_of_a_node(
     assert lost.startswith("a node was lost while it trained 2 runs")
     assert (results.missing, results.runs.height) == ((), 400)
     assert results.digest == here.digest
+
+
+def test_a_signal_means_what_it_meant_before() -> None:
+    """Ray would answer SIGTERM with pages about its threads; the command has a sentence for it."""
+    before = signal.getsignal(signal.SIGTERM)
+    with many.joined(None, 1):
+        assert signal.getsignal(signal.SIGTERM) is before

@@ -234,6 +234,14 @@ def test_the_log_tells_cohorts_outcomes_and_trouble() -> None:
     assert log_lines(Notice(message="news")) == ["news"]
 
 
+def test_an_unknown_executor_is_refused() -> None:
+    with (
+        pytest.raises(FathomError, match=r"unknown executor 'proceses'. Did you mean 'processes'"),
+        workplace("proceses", None, None),  # type: ignore[arg-type]
+    ):
+        pass
+
+
 class TestDevice:
     def test_a_gpu_that_is_not_there_is_missed_at_once(
         self, monkeypatch: pytest.MonkeyPatch

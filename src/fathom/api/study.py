@@ -9,11 +9,14 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, Self, final
 
+import torch
+
 from fathom.api.job import Job
 from fathom.api.own import with_choices, without_arrays
 from fathom.api.results import Results
 from fathom.data.datasets import measure
 from fathom.data.npz import npz_name
+from fathom.engine.precision import require_precision
 from fathom.errors import DataError, FathomError
 from fathom.execution.base import DeviceName
 from fathom.execution.progress import Display
@@ -262,6 +265,8 @@ def _plan(
     count = num_cores() if workers is None else workers
     if count < 1:
         raise FathomError(f"workers: got {workers}; must be an integer >= 1")
+    for precision in {run.precision for run in runs}:
+        require_precision(precision, torch.device(device))
     device_bytes = free_device_bytes() if device == "cuda" else None
     sizes = partial(measure, folders=folders)
     return make_plan(runs, sizes, workers=count, device_bytes=device_bytes)

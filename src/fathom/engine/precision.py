@@ -53,13 +53,23 @@ def products_in(precision: str, device: torch.device) -> Iterator[None]:
         library.matmul.fp32_precision = before
 
 
+def require_precision(precision: str, device: torch.device) -> None:
+    """Check that a device computes products in a precision.
+
+    Raises:
+        FathomError: If it does not.
+    """
+    with products_in(precision, device):
+        pass
+
+
 def is_available(precision: str, device: torch.device) -> bool:
     """Tell whether a device computes products in a precision."""
     try:
-        with products_in(precision, device):
-            return True
+        require_precision(precision, device)
     except FathomError:
         return False
+    return True
 
 
 def fraction_bits(device: torch.device) -> int:

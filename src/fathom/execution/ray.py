@@ -11,9 +11,11 @@ import logging
 import os
 import pickle
 import re
+import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -78,7 +80,8 @@ def joined(address: str | None, num_cpus: int) -> Iterator[None]:
         _require_cluster(address)
         where = {"address": address}
     try:
-        ray.init(**where, log_to_driver=False, logging_level=logging.ERROR)
+        with _own_signals():
+            ray.init(**where, log_to_driver=False, logging_level=logging.ERROR)
     except (OSError, RuntimeError, ValueError) as error:  # no memory, no room in /dev/shm or /tmp
         raise FathomError(f"Ray cannot be started or joined: {error}") from error
     # Ray prints pages about a dead node or worker, on standard output; we have a notice for it.
@@ -88,6 +91,19 @@ def joined(address: str | None, num_cpus: int) -> Iterator[None]:
     finally:
         ray.shutdown()
         ray._private.worker._worker_logs_enabled = True
+
+
+@contextmanager
+def _own_signals() -> Iterator[None]:
+    """Keep what this process does about SIGTERM; Ray would end it with pages about its threads."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may handle signals, and so Ray leaves them alone
+        return
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def num_slots(gpus: float = 0) -> int:
@@ -258,7 +274,7 @@ class _Campaign:
             if problem := _import_problem(error.cause):
                 raise FathomError(
                     f"a node of the Ray cluster cannot import what it needs: {problem}. Install "
-                    "the same version of fathom-lab[ray], and what you allowed, on every node"
+                    "the same version of Fathom, with Ray, and what you allowed, on every node"
                 ) from error
             raise
         else:

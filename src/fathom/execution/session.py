@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from types import ModuleType
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 import torch
 
 from fathom.activations import ACTIVATIONS
 from fathom.data.splits import prepare
-from fathom.errors import FathomError
+from fathom.errors import FathomError, suggestion
 from fathom.execution.base import (
     CohortDone,
     CohortFailed,
@@ -161,6 +161,11 @@ def workplace(
     Raises:
         FathomError: If there is no such place.
     """
+    if executor not in get_args(ExecutorName):
+        known = get_args(ExecutorName)
+        raise FathomError(
+            f"unknown executor '{executor}'.{suggestion(executor, known)} Known: {', '.join(known)}"
+        )
     if num_workers is not None and num_workers < 1:
         raise FathomError(f"workers: got {num_workers}; must be an integer >= 1")
     if address is not None and executor != "ray":
@@ -223,7 +228,7 @@ def _ray() -> ModuleType:
         if error.name != "ray":
             raise
         raise FathomError(
-            "executor 'ray': Ray is not installed; pip install 'fathom-lab[ray]'"
+            "executor 'ray': Ray is not installed; pip install 'ray>=2.50'"
         ) from error
     return ray
 
