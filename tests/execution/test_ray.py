@@ -379,7 +379,7 @@ class TestMistakes:
         monkeypatch.delitem(sys.modules, "fathom.execution.ray")
         monkeypatch.delattr("fathom.execution.ray")
         study = fathom.Study(data="digits", activation="relu", model={"depth": 1})
-        with pytest.raises(FathomError, match=r"pip install 'fathom-lab\[ray\]'"):
+        with pytest.raises(FathomError, match=r"pip install 'ray>=2.50'"):
             study.run(tmp_path, executor="ray")
         assert list(tmp_path.iterdir()) == []
 
