@@ -43,10 +43,10 @@ bench-deep-mlp: $(READY)  ## study 001, EPOCHS=50 of it, DEVICE=cpu or cuda; pri
 	  --out $(OUT)/bench-$(or $(DEVICE),cpu)-$(or $(EPOCHS),50)-epochs'
 
 test: $(READY)  ## every test
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 test-fast: $(READY)  ## every test that takes less than a few seconds
-	$(BIN)/python -m pytest -n 2 -m 'not slow'
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m 'not slow'
 
 check: $(READY)  ## format, lint, types and the direction of imports
 	$(BIN)/ruff format --check .

@@ -44,7 +44,7 @@ def ray_executor(request: pytest.FixtureRequest) -> Executor:
 
 WITH_WORKERS = [
     pytest.param(lambda _: ProcessExecutor(2, act), id="two processes"),
-    pytest.param(ray_executor, id="ray"),
+    pytest.param(ray_executor, id="ray", marks=pytest.mark.xdist_group("ray")),
 ]
 ALONE = [
     pytest.param(lambda _: InlineExecutor(act), id="inline"),
