@@ -179,7 +179,8 @@ def _compiled(stacks: list[_Stack]) -> Callable[[Tree, Tree, Tree, Tree], tuple[
             x_BI = images[index_B].astype(jnp.float32) / 255
             return step(parameters, x_BI, labels[index_B])
 
-        return lax.scan(body, parameters, index_SB)
+        trained: tuple[Tree, Tree] = lax.scan(body, parameters, index_SB)
+        return trained
 
     compiled: Callable[[Tree, Tree, Tree, Tree], tuple[Tree, Tree]]
     compiled = jax.jit(chunk, donate_argnums=0)
