@@ -24,6 +24,7 @@ class Column:
         kind: Type of the values.
         volatile: True when a repetition gives another value (times); left out of the canonical
             export.
+        optional: True when folders of an earlier version may lack it; null for their runs.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Column:
     meaning: str
     kind: Literal["text", "int", "float"] = "float"
     volatile: bool = False
+    optional: bool = False
 
 
 _RUN_ID = Column(
@@ -150,5 +152,18 @@ RUN_COLUMNS: Final = (
         meaning="Epoch of the best weights; 0 if none was.",
     ),
     Column(name="num_parameters", unit="1", kind="int", meaning="Weights and biases."),
+    Column(
+        name="input_mean_square",
+        unit="1",
+        meaning="Mean square of the scaled features over probe inputs; |x|^2 / n_0 of theory.",
+        optional=True,
+    ),
+    Column(
+        name="input_cosine",
+        unit="1",
+        meaning="Mean cosine between the scaled vectors of two different probe inputs; "
+        "NaN if one is 0.",
+        optional=True,
+    ),
     Column(name="elapsed_s", unit="s", meaning="Sum of epoch_time_s.", volatile=True),
 )

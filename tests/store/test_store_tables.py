@@ -24,6 +24,7 @@ from fathom.store.tables import (
 
 FRAMES = make_frames(["run_a", "run_b"])
 DIGESTS = run_digests(FRAMES)
+OPTIONAL = [column.name for column in RUN_COLUMNS if column.optional]
 
 
 def test_columns_come_in_the_order_and_types_of_the_records() -> None:
@@ -43,7 +44,8 @@ def test_no_number_changes_on_its_way_to_disk(dtype: type) -> None:
         key: [f"run_{i}" for i in range(7)] for key in ("run_id", "name", "outcome", "reason")
     }
     ints = {column.name: range(7) for column in RUN_COLUMNS if column.kind == "int"}
-    table = make_table("runs", {**columns, **ints, "elapsed_s": values})
+    floats = {column.name: values for column in RUN_COLUMNS if column.kind == "float"}
+    table = make_table("runs", {**columns, **ints, **floats})
     again = from_parquet("runs", to_parquet(table))["elapsed_s"].to_numpy()
     assert again.tobytes() == values.astype(np.float64).tobytes()
 
@@ -73,6 +75,26 @@ def test_values_that_would_be_lost_are_refused() -> None:
         make_table("epochs", columns | {"lr": ["fast"] * len(columns["lr"])})
     with pytest.raises(ValueError, match="table runs: "):
         from_parquet("runs", b"PAR1 and no more")
+
+
+def test_a_file_of_an_earlier_version_has_nulls_and_keeps_its_digest() -> None:
+    """Every digest below is of the columns that the file has, as the version that wrote it had."""
+    new = FRAMES["runs"]
+    old = new.drop(OPTIONAL)
+    assert OPTIONAL == ["input_mean_square", "input_cosine"]
+    with pytest.raises(ValueError, match="table runs: has "):
+        check_table("runs", old)  # what is committed now has them all
+    read = from_parquet("runs", to_parquet(old))
+    assert read.schema == schema("runs")
+    assert_frame_equal(read.drop(OPTIONAL), old, check_exact=True)
+    assert read.select(OPTIONAL).null_count().row(0) == (2, 2)
+    assert_frame_equal(join_tables("runs", [read[:1], new[1:]])[1:], new[1:], check_exact=True)
+    digests = run_digests(FRAMES | {"runs": read})
+    assert digests["run_a"] != DIGESTS["run_a"]
+    changed = read.with_columns(best_epoch=pl.col("best_epoch") + 1)
+    assert run_digests(FRAMES | {"runs": changed})["run_a"] != digests["run_a"]
+    with pytest.raises(ValueError, match="table runs: has "):
+        from_parquet("runs", to_parquet(old.drop("outcome")))
 
 
 def test_tables_are_joined_in_one_order() -> None:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from fathom.data.splits import PreparedData
+from fathom.engine.inputs import input_statistics
 from fathom.engine.progress import EPOCH_VALUES, LAYER_VALUES, QUANTITIES, Progress
 from fathom.models.mlp import num_parameters
 from fathom.records import Outcome
@@ -73,6 +74,7 @@ def _run_columns(runs: Sequence[Run], progress: Progress, data: PreparedData) ->
     num = len(runs)
     seconds = progress.epochs[:, :num, EPOCH_VALUES.index("epoch_time_s")].nansum(0)
     sizes = [num_parameters(data.num_features, run.model.hidden, data.num_classes) for run in runs]
+    inputs = input_statistics(data, runs[0].record.probe_size)
     return {
         "run_id": np.array([run.id for run in runs]),
         "name": np.array([run.name for run in runs]),
@@ -82,6 +84,8 @@ def _run_columns(runs: Sequence[Run], progress: Progress, data: PreparedData) ->
         "diverged_step": progress.diverged_step[:num].numpy(),
         "best_epoch": progress.best_epoch[:num].numpy(),
         "num_parameters": np.array(sizes),
+        "input_mean_square": np.full(num, inputs.mean_square),
+        "input_cosine": np.full(num, inputs.cosine),
         "elapsed_s": seconds.numpy(),
     }
 

@@ -2,13 +2,14 @@
 
 The columns are those of `fathom.records`. The digest is over exact bits, run by run, without the
 columns that a repetition changes, so that it depends neither on which runs were trained together
-nor on the file format.
+nor on the file format. A file of an earlier version may lack columns that are marked as optional;
+they are null when it is read, and do not count in its runs' digests.
 """
 
 import hashlib
 import io
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final, Literal, cast
 
 import numpy as np
@@ -70,14 +71,19 @@ def make_table(name: TableName, columns: Mapping[str, Any]) -> pl.DataFrame:
     return table
 
 
-def check_table(name: TableName, table: pl.DataFrame) -> None:
+def check_table(name: TableName, table: pl.DataFrame, absent: Collection[str] = ()) -> None:
     """Check a table against its schema.
+
+    Args:
+        name: Which table.
+        table: What to check.
+        absent: Columns that it does without.
 
     Raises:
         ValueError: If names, order or types of columns differ, a value is missing, or a key is
             there twice.
     """
-    wanted = schema(name)
+    wanted = pl.Schema({key: kind for key, kind in schema(name).items() if key not in absent})
     if table.schema != wanted:
         raise ValueError(f"table {name}: has {dict(table.schema)}, must have {dict(wanted)}")
     if any(count for (count,) in table.null_count().iter_columns()):
@@ -96,6 +102,9 @@ def to_parquet(table: pl.DataFrame) -> bytes:
 def from_parquet(name: TableName, data: bytes) -> pl.DataFrame:
     """Read a table; the caller has compared the hash of `data`.
 
+    Returns:
+        The table with all columns of the schema; those that the file's version lacked are null.
+
     Raises:
         ValueError: If it is no such table.
     """
@@ -103,8 +112,12 @@ def from_parquet(name: TableName, data: bytes) -> pl.DataFrame:
         table = pl.read_parquet(io.BytesIO(data))
     except (pl.exceptions.PolarsError, OSError) as error:
         raise ValueError(f"table {name}: {error}") from error
-    check_table(name, table)
-    return table
+    optional = {column.name for column in COLUMNS[name] if column.optional}
+    absent = optional - {*table.columns}
+    check_table(name, table, absent)
+    wanted = schema(name)
+    nulls = (pl.lit(None, wanted[key]).alias(key) for key in absent)
+    return table.with_columns(nulls).select(wanted.names())
 
 
 def join_tables(name: TableName, tables: Iterable[pl.DataFrame]) -> pl.DataFrame:
@@ -120,7 +133,7 @@ def run_digests(tables: Mapping[TableName, pl.DataFrame]) -> dict[str, str]:
 
     Returns:
         The sha256 of each run of `runs`, by run id in sorted order: over the exact bits of all
-        columns that are not volatile, every NaN being the same.
+        columns that are not volatile and that its file has, every NaN being the same.
     """
     digests = {run_id: hashlib.sha256() for run_id in sorted(tables["runs"]["run_id"])}
     for name in CANONICAL:
@@ -139,7 +152,7 @@ def study_digest_of(runs: Mapping[str, str]) -> str:
 def _exact_bytes(name: TableName, rows: pl.DataFrame) -> bytes:
     parts = [f"{name} {rows.height}\n".encode()]
     for column in COLUMNS[name]:
-        if not column.volatile:
+        if not column.volatile and not rows[column.name].has_nulls():
             parts += [f"{column.name} {column.kind}\n".encode(), _column_bytes(rows, column)]
     return b"".join(parts)
 

@@ -1,0 +1,1 @@
+"""Mean-field theory of signal propagation: float64 numbers of activations, weights and widths."""

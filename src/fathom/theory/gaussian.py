@@ -1,0 +1,140 @@
+"""Expectations over a Gaussian pre-activation, by composite Gauss-Legendre quadrature.
+
+Panels end where the density bends (integers of z) and where the activation does (its edges,
+divided by the standard deviation), so that every panel holds a smooth function. Gauss-Hermite
+quadrature is a trap here: with 200 nodes it is wrong in the third digit for ELU and in the first
+for tanh at large variance.
+
+Shapes: Q variances, N nodes, P panels. z ~ N(0, 1), h = sqrt(q) z.
+"""
+
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from fathom.theory.nonlinearity import Floats, Nonlinearity, legendre
+
+WINDOW: Final = 12.0  # standard deviations; the density beyond is below 1e-32
+WIDEST: Final = 38.0  # the density is 0 in float64 beyond; needed by what grows like exp(h)
+_EDGE_SHARE: Final = 1e-14
+
+
+class Sample(NamedTuple):
+    """An activation at the nodes of a quadrature, each `[Q, N]`.
+
+    Attributes:
+        z: Standardised pre-activations.
+        weight: Sums to 1 over the nodes.
+        h: Pre-activations.
+        value: phi(h).
+        slope: phi'(h).
+    """
+
+    z: Floats
+    weight: Floats
+    h: Floats
+    value: Floats
+    slope: Floats
+
+    def mean(self, integrand: Floats) -> Floats:
+        """Return the expectation `[Q]` of a function given at the nodes, `[Q, N]`."""
+        with np.errstate(all="ignore"):
+            expectation: Floats = np.einsum("qn,qn->q", self.weight, integrand)
+        return expectation
+
+
+def sample(phi: Nonlinearity, q: Floats | float, *, window: float | None = None) -> Sample:
+    """Evaluate an activation where expectations over h ~ N(0, q) are taken.
+
+    Args:
+        phi: The activation.
+        q: Variances `[Q]` or one, each > 0 and finite.
+        window: Largest |z|; found from the growth of phi when omitted.
+    """
+    q_Q1 = np.atleast_1d(np.asarray(q, dtype=np.float64))[:, None]
+    if window is not None:
+        return _sample(phi, np.sqrt(q_Q1), window)
+    taken = _sample(phi, np.sqrt(q_Q1), WINDOW)
+    return taken if _fits(taken) else _sample(phi, np.sqrt(q_Q1), WIDEST)
+
+
+def _sample(phi: Nonlinearity, scale_Q1: Floats, window: float) -> Sample:
+    whole = np.arange(-window, window + 1)
+    bends = np.clip(phi.edges / scale_Q1, -window, window)
+    edges = np.sort(np.concatenate([np.tile(whole, (len(bends), 1)), bends], axis=1))
+    z, weight = legendre(edges)
+    weight *= np.exp(-z * z / 2) / np.sqrt(2 * np.pi)
+    h = scale_Q1 * z
+    with np.errstate(all="ignore"):
+        return Sample(z, weight, h, phi.value(h), phi.slope(h))
+
+
+def _fits(taken: Sample) -> bool:
+    """Tell whether the fourth power of phi, the largest that is asked for, ends in the window."""
+    with np.errstate(all="ignore"):
+        terms = taken.weight * taken.value**4
+        outside = np.where(np.abs(taken.z) > WINDOW - 1, terms, 0.0).sum(1)
+        return bool((outside <= _EDGE_SHARE * terms.sum(1)).all())
+
+
+class Moments(NamedTuple):
+    """Expectations over h ~ N(0, q), each `[Q]`.
+
+    Derivatives with respect to q come from the weight, not from phi: d/dq E f(h) =
+    E[f (z^2 - 1)] / (2q), which holds at kinks and jumps.
+
+    Attributes:
+        mean: E phi.
+        square: m_2 = E phi^2.
+        fourth: m_4 = E phi^4.
+        slope_square: mu_2 = E phi'^2.
+        slope_fourth: mu_4 = E phi'^4.
+        value_slope_h: E[phi phi' h].
+        square_slope_square: E[phi^2 phi'^2].
+        slope_square_h2: E[phi'^2 h^2].
+        square_2nd: d^2 m_2 / dq^2.
+        slope_square_1st: d mu_2 / dq.
+        slope_square_2nd: d^2 mu_2 / dq^2.
+    """
+
+    mean: Floats
+    square: Floats
+    fourth: Floats
+    slope_square: Floats
+    slope_fourth: Floats
+    value_slope_h: Floats
+    square_slope_square: Floats
+    slope_square_h2: Floats
+    square_2nd: Floats
+    slope_square_1st: Floats
+    slope_square_2nd: Floats
+
+
+def moments(phi: Nonlinearity, q: Floats | float) -> Moments:
+    """Compute the moments of an activation that mean-field theory and its corrections need.
+
+    Infinite moments of a pole are not seen by quadrature: ask `phi.value_diverges` first.
+
+    Args:
+        phi: The activation.
+        q: Variances `[Q]` or one, each > 0.
+    """
+    at = sample(phi, q)
+    variance = np.atleast_1d(np.asarray(q, dtype=np.float64))
+    z2 = at.z * at.z
+    second = z2 * z2 - 6 * z2 + 3
+    with np.errstate(all="ignore"):
+        value2, slope2 = at.value * at.value, at.slope * at.slope
+        return Moments(
+            mean=at.mean(at.value),
+            square=at.mean(value2),
+            fourth=at.mean(value2 * value2),
+            slope_square=at.mean(slope2),
+            slope_fourth=at.mean(slope2 * slope2),
+            value_slope_h=at.mean(at.value * at.slope * at.h),
+            square_slope_square=at.mean(value2 * slope2),
+            slope_square_h2=at.mean(slope2 * at.h * at.h),
+            square_2nd=at.mean(value2 * second) / (4 * variance**2),
+            slope_square_1st=at.mean(slope2 * (z2 - 1)) / (2 * variance),
+            slope_square_2nd=at.mean(slope2 * second) / (4 * variance**2),
+        )

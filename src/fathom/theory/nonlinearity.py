@@ -1,0 +1,189 @@
+"""An activation as theory sees it: where it breaks, where it diverges, and where it bends.
+
+Nothing need be declared: kinks, jumps and poles are found from the functions themselves.
+"""
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from fathom.activations.base import Activation, Elementwise
+
+Floats = npt.NDArray[np.float64]
+Function = Callable[[Floats], Floats]
+
+NODES: Final = 16  # of Gauss and Legendre in each panel
+LARGEST_ARGUMENT: Final = 1e6  # functions that a user brings may fail near infinity
+
+# Breaks are looked for here. No point is a simple number, so that no break falls onto one.
+_OFFSET: Final = 0.00123456789
+_NEAR: Final = np.linspace(-16, 16, 8193) + _OFFSET
+_FAR: Final = np.geomspace(16.01, 1e4, 400) + _OFFSET
+_GRID: Final = np.concatenate([-_FAR[::-1], _NEAR, _FAR])
+_SMOOTH: Final = 1e-6  # relative; what a smooth function may change over the last interval
+_HALVINGS: Final = 44  # from 1/256 to the spacing of numbers near 1
+_DIVERGENT: Final = 0.45  # |x|^-1/2 has no second moment; a little less for rounding
+
+# Panels to start from. An activation bends near 0, at its own scale.
+_SCALES: Final = 2.0 ** np.arange(-6, 7)
+_STARTS: Final = np.unique([0.0, *_SCALES, *-_SCALES, *np.arange(-8.0, 9.0)])
+_SPLITS: Final = 8
+_RESOLVED: Final = 1e-13  # relative difference between a panel and its halves
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Nonlinearity:
+    """An activation phi in float64, with what quadrature and words need to know of it.
+
+    Attributes:
+        name: Name of the activation.
+        value: phi, from an array to one of the same shape.
+        slope: phi', likewise.
+        kinks: Where phi or phi' breaks, in increasing order.
+        jumps: Where phi itself breaks.
+        edges: Ends of panels within which phi and phi' are smooth and resolved by 16 nodes.
+        value_diverges: phi has a pole so steep that E phi^2 is infinite.
+        slope_diverges: phi' has one so steep that E phi'^2 is infinite.
+        slope_is_zero: phi' is 0 almost everywhere: no gradient passes.
+    """
+
+    name: str
+    value: Function
+    slope: Function
+    kinks: tuple[float, ...]
+    jumps: tuple[float, ...]
+    edges: Floats
+    value_diverges: bool
+    slope_diverges: bool
+    slope_is_zero: bool
+
+
+@functools.lru_cache(maxsize=256)
+def nonlinearity(activation: Activation) -> Nonlinearity:
+    """Examine an activation: find its kinks, jumps and poles, and panels that resolve it.
+
+    Not covered: breaks beyond |h| = 10,000, and two breaks that lie closer than 1/256.
+    """
+    value, slope = _in_numpy(activation.value), _in_numpy(activation.slope)
+    with np.errstate(all="ignore"):
+        jumps, kinks = _breaks(value), _breaks(slope)
+        declared = [kink for kink in activation.kinks if abs(kink) <= LARGEST_ARGUMENT]
+        found = tuple(sorted({*jumps, *kinks, *declared}))
+        return Nonlinearity(
+            name=activation.name,
+            value=value,
+            slope=slope,
+            kinks=found,
+            jumps=jumps,
+            edges=_resolving_edges(value, slope, found),
+            value_diverges=any(_divergence(value, x) > _DIVERGENT for x in found),
+            slope_diverges=any(_divergence(slope, x) > _DIVERGENT for x in found),
+            slope_is_zero=bool((slope(_GRID) == 0).all()),
+        )
+
+
+def _in_numpy(function: Elementwise) -> Function:
+    def evaluate(x: Floats) -> Floats:
+        clipped = np.clip(x, -LARGEST_ARGUMENT, LARGEST_ARGUMENT)
+        with torch.inference_mode():
+            result: Floats = function(torch.from_numpy(clipped)).numpy()
+        return result
+
+    return evaluate
+
+
+def _breaks(function: Function) -> tuple[float, ...]:
+    """Find where a function jumps: halve every interval, keeping the half that changes more.
+
+    Over a smooth stretch the change shrinks with the interval; over a break it stays.
+    """
+    left, right = _GRID[:-1], _GRID[1:]
+    at_left, at_right = _finite(function(left)), _finite(function(right))
+    for _ in range(_HALVINGS):
+        suspect = ~_is_small(at_left, at_right)
+        left, right = left[suspect], right[suspect]
+        at_left, at_right = at_left[suspect], at_right[suspect]
+        if not left.size:
+            return ()
+        middle = (left + right) / 2
+        at_middle = _finite(function(middle))
+        first = np.abs(at_middle - at_left) >= np.abs(at_right - at_middle)
+        right, at_right = np.where(first, middle, right), np.where(first, at_middle, at_right)
+        left, at_left = np.where(first, left, middle), np.where(first, at_left, at_middle)
+    ends_finite = np.isfinite(function(left)) & np.isfinite(function(right))  # else an overflow
+    remaining = ~_is_small(at_left, at_right) & ends_finite
+    places = (left[remaining] + right[remaining]) / 2
+    return tuple(sorted({round(float(place), 9) + 0.0 for place in places}))
+
+
+def _finite(values: Floats) -> Floats:
+    return np.nan_to_num(values, nan=0.0, posinf=1e300, neginf=-1e300)
+
+
+def _is_small(a: Floats, b: Floats) -> npt.NDArray[np.bool_]:
+    size = np.maximum(1.0, np.maximum(np.abs(a), np.abs(b)))
+    small: npt.NDArray[np.bool_] = np.abs(b - a) <= _SMOOTH * size
+    return small
+
+
+def _divergence(function: Function, place: float) -> float:
+    """Return the power a of |x - place|^-a by which a function grows towards a place; 0 if not."""
+    near, far = 1e-8 * max(1.0, abs(place)), 1e-5 * max(1.0, abs(place))
+    powers = []
+    for side in (-1.0, 1.0):
+        close, away = _finite(np.abs(function(place + side * np.array([near, far]))))
+        if close > away > 0:
+            powers.append(float(np.log(close / away) / np.log(far / near)))
+    return max(powers, default=0.0)
+
+
+def _resolving_edges(value: Function, slope: Function, kinks: tuple[float, ...]) -> Floats:
+    """Split panels until 16 nodes integrate phi^2 and phi'^2 as 2 times 16 nodes do."""
+    edges: Floats = np.unique([*_STARTS, *kinks])
+    span = edges[-1] - edges[0]
+    for _ in range(_SPLITS):
+        middles = (edges[1:] + edges[:-1]) / 2
+        both = np.sort(np.concatenate([edges, middles]))
+        poor = np.zeros(len(middles), dtype=bool)
+        for function in (value, slope):
+            whole = _panel_integrals(function, edges)
+            halves = _panel_integrals(function, both).reshape(-1, 2).sum(1)
+            # A panel matters by its own size and by its share of all.
+            scale = np.abs(halves) + np.abs(halves).sum() * np.diff(edges) / span
+            poor |= np.abs(whole - halves) > _RESOLVED * scale
+        if not poor.any() or len(edges) > 400:
+            break
+        edges = np.sort(np.concatenate([edges, middles[poor]]))
+    return edges
+
+
+def _panel_integrals(function: Function, edges: Floats) -> Floats:
+    nodes, weights = legendre(edges)
+    integrals: Floats = (weights * _finite(function(nodes)) ** 2).reshape(-1, NODES).sum(1)
+    return integrals
+
+
+_NODES_AND_WEIGHTS: Final = np.polynomial.legendre.leggauss(NODES)
+
+
+def legendre(edges: Floats) -> tuple[Floats, Floats]:
+    """Return nodes and weights of Gauss and Legendre in every panel.
+
+    Args:
+        edges: `[..., P+1]` in increasing order; panels without width are allowed.
+
+    Returns:
+        Nodes and weights, each `[..., P * NODES]`.
+    """
+    inside, shares = _NODES_AND_WEIGHTS
+    half = np.diff(edges) / 2
+    centre = edges[..., :-1] + half
+    shape = (*edges.shape[:-1], -1)
+    nodes = (centre[..., None] + half[..., None] * inside).reshape(shape)
+    weights = (half[..., None] * shares).reshape(shape)
+    return nodes, weights
