@@ -13,7 +13,6 @@ from fathom.engine.probes import (
     HISTOGRAM_BINS,
     LayerView,
     histograms,
-    mean_cosine,
     measure_layer,
     relative_change,
 )
@@ -99,19 +98,6 @@ def test_the_output_layer_has_no_activation_columns() -> None:
     )
     for name in ("act_mean", "act_std", "act_rms", "dead_share", "saturated_share"):
         assert got[name].isnan().all()
-
-
-def test_mean_cosine_equals_the_loop_over_pairs() -> None:
-    pre = torch.randn(2, 7, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    for run in range(2):
-        pairs = [
-            float(torch.dot(a, b) / (a.norm() * b.norm()))
-            for i, a in enumerate(pre[run].T)
-            for j, b in enumerate(pre[run].T)
-            if i != j
-        ]
-        assert mean_cosine(pre)[run].item() == pytest.approx(np.mean(pairs), abs=1e-14)
-    assert mean_cosine(torch.zeros(1, 3, 3)).isnan().all()
 
 
 def test_relative_change() -> None:

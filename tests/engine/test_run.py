@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from fathom.data.inputs import input_statistics
 from fathom.data.splits import PreparedData, prepare
 from fathom.engine.run import State, train_cohort
 from fathom.engine.tables import CohortResult
@@ -215,3 +216,40 @@ def test_widths_may_change_from_layer_to_layer(
     run = make_run(hidden=hidden, batch_size=batch_size, record=record)
     result = train_cohort([run], prepare(run.data, []))
     assert np.isfinite(result.epochs["train_loss"]).all()
+
+
+@pytest.mark.parametrize("probe_size", [40, 10_000])
+@pytest.mark.parametrize("engine", ENGINES)
+def test_the_first_layer_sees_these_inputs(
+    engine: str, probe_size: int, make_run: Callable[..., Run], data: PreparedData
+) -> None:
+    """A square orthogonal first layer keeps lengths and angles, so its own columns show them."""
+    run = make_run(
+        engine=engine,
+        init="orthogonal",
+        hidden=(data.num_features, 8),
+        precision="float64",
+        record=RecordConfig(probe_size=probe_size, histograms=False, weights="none"),
+    )
+    result = train_cohort([run, replace(run, seed=1)], data)
+    first = (result.layers["epoch"] == 0) & (result.layers["layer"] == 1)
+    recorded = result.runs
+    np.testing.assert_allclose(
+        recorded["input_mean_square"], result.layers["pre_rms"][first] ** 2, rtol=1e-12
+    )
+    np.testing.assert_allclose(
+        recorded["input_cosine"], result.layers["pre_cosine"][first], rtol=1e-12
+    )
+
+
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+def test_all_runs_of_both_engines_record_the_same_bits(
+    precision: str, make_run: Callable[..., Run], data: PreparedData
+) -> None:
+    found = set()
+    for engine in ENGINES:
+        phis = ("relu", "tanh", "square")
+        runs = [make_run(engine=engine, activation=phi, precision=precision) for phi in phis]
+        table = train_cohort(runs, data).runs
+        found |= {*zip(table["input_mean_square"], table["input_cosine"], strict=True)}
+    assert found == {input_statistics(data, 64)}

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from fathom.data.inputs import mean_cosine
+
 SOFT_DEAD_SHARE = 0.01  # a unit that is active on fewer inputs than this is soft-dead
 SATURATED_SLOPE = 0.05  # of the activation's largest slope
 HISTOGRAM_BINS = 64
@@ -89,21 +91,6 @@ def _rms(x_RN: Tensor) -> Tensor:
 
 def _norm(x_RN: Tensor) -> Tensor:
     return x_RN.square().sum(1).sqrt()
-
-
-def mean_cosine(pre_ROB: Tensor) -> Tensor:
-    """Average the cosine between the vectors of two different inputs, over all pairs.
-
-    With unit vectors u_a, the sum of u_a.u_b over a != b is |sum u_a|^2 - B; no B x B matrix is
-    formed.
-
-    Returns:
-        `[R]`; NaN where an input's vector is zero, for which no angle is defined, or where B is 1.
-    """
-    num = pre_ROB.shape[2]
-    unit = pre_ROB / pre_ROB.square().sum(1, keepdim=True).sqrt()
-    pairs = num * (num - 1) if num > 1 else float("nan")
-    return torch.div(unit.sum(2).square().sum(1) - num, pairs)
 
 
 def relative_change(before: Tensor, after: Tensor) -> Tensor:

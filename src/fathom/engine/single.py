@@ -20,21 +20,15 @@ from fathom.engine.base import EVALUATION_BATCH, Scores, TrainingSums
 from fathom.engine.precision import dtype_of
 from fathom.engine.probes import LayerView, relative_change
 from fathom.engine.steps import batch_indices, learning_rate
-from fathom.initializers import INITIALIZERS
 from fathom.losses import LOSSES
-from fathom.models.mlp import MLP, initial_weights, layer_sizes
+from fathom.models.mlp import MLP, initial_weights
 from fathom.optimizers import OPTIMIZERS
 from fathom.spec.grid import Run
 
 
 def build_network(run: Run, num_features: int, num_classes: int) -> MLP:
     """Build a run's network with its initial weights."""
-    weights = initial_weights(
-        layer_sizes(num_features, run.model.hidden, num_classes),
-        INITIALIZERS.build(run.model.init),
-        study_seed=run.study_seed,
-        replicate=run.seed,
-    )
+    weights = initial_weights(run, num_features, num_classes)
     activations = [ACTIVATIONS.build(choice) for choice in run.model.activation]
     return MLP(weights, activations, dtype_of(run.precision))
 

@@ -23,9 +23,8 @@ from fathom.engine.precision import dtype_of
 from fathom.engine.probes import LayerView, relative_change
 from fathom.engine.sinks import ApplyUpdate, CollectGradients, clip_by_norm
 from fathom.engine.steps import batch_indices, coefficient_table, learning_rate
-from fathom.initializers import INITIALIZERS
 from fathom.losses import LOSSES
-from fathom.models.mlp import initial_weights, layer_sizes
+from fathom.models.mlp import initial_weights
 from fathom.optimizers import OPTIMIZERS
 from fathom.registry import Choice
 from fathom.spec.grid import Run
@@ -86,18 +85,9 @@ class StackedEngine:
 
     def _draw_parameters(self) -> list[Affine]:
         data = self.data
-        sizes = layer_sizes(data.num_features, self.runs[0].model.hidden, data.num_classes)
-        drawn = [
-            initial_weights(
-                sizes,
-                INITIALIZERS.build(run.model.init),
-                study_seed=run.study_seed,
-                replicate=run.seed,
-            )
-            for run in self.runs
-        ]
+        drawn = [initial_weights(run, data.num_features, data.num_classes) for run in self.runs]
         affines = []
-        for index in range(len(sizes)):
+        for index in range(len(drawn[0])):
             weight = torch.stack([d[index].weight.T for d in drawn])
             bias = torch.stack([d[index].bias for d in drawn])
             value = torch.cat([weight, bias[:, None]], 1).to(self.device, self.dtype)

@@ -11,8 +11,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from fathom.data.inputs import input_statistics
 from fathom.data.splits import PreparedData
-from fathom.engine.inputs import input_statistics
 from fathom.engine.progress import EPOCH_VALUES, LAYER_VALUES, QUANTITIES, Progress
 from fathom.models.mlp import num_parameters
 from fathom.records import Outcome

@@ -3,11 +3,11 @@
 from typing import Final
 
 from fathom.initializers import fixed, orthogonal, scaled, truncated
-from fathom.initializers.base import Initializer, fans
+from fathom.initializers.base import Initializer, fans, layer_initializers
 from fathom.initializers.custom import as_factory, custom
 from fathom.registry import Registry
 
-__all__ = ["INITIALIZERS", "Initializer", "custom", "fans"]
+__all__ = ["INITIALIZERS", "Initializer", "custom", "fans", "layer_initializers"]
 
 
 INITIALIZERS: Final = Registry(

@@ -12,6 +12,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
+from fathom.activations import Activation
 from fathom.registry import check_number
 
 WeightFill = Callable[[Tensor, torch.Generator], None]
@@ -30,6 +31,8 @@ class Initializer:
         weight_variance: `weight_variance(fan_in, fan_out)` is the variance of one weight; the
             theory's s_w^2 is `fan_in` times it. NaN when unknown.
         bias_variance: `bias_variance(fan_in)` is the variance of one bias, s_b^2. NaN when unknown.
+        for_activation: Makes the initializer of a layer from the activation that the layer reads;
+            None where all layers start alike.
         source: Where the definition comes from.
     """
 
@@ -38,7 +41,23 @@ class Initializer:
     bias: BiasFill
     weight_variance: Callable[[int, int], float]
     bias_variance: Callable[[int], float]
+    for_activation: "Callable[[Activation], Initializer] | None" = None
     source: str = ""
+
+
+def layer_initializers(init: Initializer, activations: Sequence[Activation]) -> list[Initializer]:
+    """Return the initializer of each linear layer, the output layer last.
+
+    A layer reads the activation before it. The first one reads the data, and is started as if it
+    read the first activation.
+
+    Args:
+        init: The network's initializer.
+        activations: Of the hidden layers, at least one.
+    """
+    if init.for_activation is None:
+        return [init] * (len(activations) + 1)
+    return [init.for_activation(phi) for phi in (activations[0], *activations)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,9 +7,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from fathom.activations.base import Activation
-from fathom.initializers import Initializer
+from fathom.activations import ACTIVATIONS, Activation
+from fathom.initializers import INITIALIZERS, layer_initializers
 from fathom.seeds import generator
+from fathom.spec.grid import Run
 
 
 class LayerWeights(NamedTuple):
@@ -40,26 +41,21 @@ def num_parameters(num_features: int, hidden: Sequence[int], num_outputs: int) -
     return sum((i + 1) * o for i, o in layer_sizes(num_features, hidden, num_outputs))
 
 
-def initial_weights(
-    sizes: Sequence[tuple[int, int]], init: Initializer, *, study_seed: int, replicate: int
-) -> list[LayerWeights]:
-    """Draw the weights of every layer in float64.
+def initial_weights(run: Run, num_features: int, num_classes: int) -> list[LayerWeights]:
+    """Draw the weights of every layer of a run's network in float64.
 
     The key names the study's seed, the replicate and the layer, and nothing else: networks
     that differ in activation, depth or initializer share their base draws layer by layer.
-
-    Args:
-        sizes: (fan_in, fan_out) of each layer.
-        init: How to fill them.
-        study_seed: The study's seed.
-        replicate: The run's replicate number.
     """
+    sizes = layer_sizes(num_features, run.model.hidden, num_classes)
+    activations = [ACTIVATIONS.build(choice) for choice in run.model.activation]
+    inits = layer_initializers(INITIALIZERS.build(run.model.init), activations)
     layers = []
-    for index, (fan_in, fan_out) in enumerate(sizes):
+    for index, ((fan_in, fan_out), init) in enumerate(zip(sizes, inits, strict=True)):
         weight = torch.empty(fan_out, fan_in, dtype=torch.float64)
         bias = torch.empty(fan_out, dtype=torch.float64)
-        init.weight(weight, generator(study_seed, "weights", replicate, index))
-        init.bias(bias, fan_in, generator(study_seed, "bias", replicate, index))
+        init.weight(weight, generator(run.study_seed, "weights", run.seed, index))
+        init.bias(bias, fan_in, generator(run.study_seed, "bias", run.seed, index))
         layers.append(LayerWeights(weight, bias))
     return layers
 

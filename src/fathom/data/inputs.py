@@ -3,16 +3,16 @@
 Two numbers of data and probe size alone, so that every run of a cohort has the same, whichever
 engine trains it. They can be had before training, too.
 
-Shapes: B batch, I in.
+Shapes: R stacked cases, I in (or units), B batch.
 """
 
 from typing import NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from fathom.data.splits import PreparedData
-from fathom.engine.probes import mean_cosine
 
 
 class InputStatistics(NamedTuple):
@@ -47,3 +47,18 @@ def input_statistics(data: PreparedData, probe_size: int) -> InputStatistics:
         mean_square=float(np.square(x_BI.numpy()).mean()),
         cosine=mean_cosine(x_BI.T[None]).item(),
     )
+
+
+def mean_cosine(vectors_RIB: Tensor) -> Tensor:
+    """Average the cosine between two different of the B vectors, over all pairs.
+
+    With unit vectors u_a, the sum of u_a.u_b over a != b is |sum u_a|^2 - B; no B x B matrix is
+    formed.
+
+    Returns:
+        `[R]`; NaN where a vector is zero, for which no angle is defined, or where B is 1.
+    """
+    num = vectors_RIB.shape[2]
+    unit = vectors_RIB / vectors_RIB.square().sum(1, keepdim=True).sqrt()
+    pairs = num * (num - 1) if num > 1 else float("nan")
+    return torch.div(unit.sum(2).square().sum(1) - num, pairs)

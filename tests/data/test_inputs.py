@@ -1,4 +1,4 @@
-"""What runs record of their inputs: closed forms, and what the first layer really sees."""
+"""What theory needs to know of inputs: closed forms on tiny arrays, the loop over all pairs."""
 
 import math
 from collections.abc import Callable
@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 import torch
 
+from fathom.data.inputs import InputStatistics, input_statistics, mean_cosine
 from fathom.data.scaling import fit
 from fathom.data.splits import Part, PreparedData, prepare
-from fathom.engine.inputs import InputStatistics, input_statistics
-from fathom.engine.run import train_cohort
-from fathom.spec.grid import RecordConfig, Run
+from fathom.spec.grid import Run
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (300, 784)).astype(np.uint8)
 
@@ -31,6 +30,19 @@ def made_of(digits: PreparedData) -> Callable[..., PreparedData]:
         return replace(digits, train=train, scale=fit(scaling, inputs))
 
     return make
+
+
+def test_mean_cosine_equals_the_loop_over_pairs() -> None:
+    vectors = torch.randn(2, 7, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    for run in range(2):
+        pairs = [
+            float(torch.dot(a, b) / (a.norm() * b.norm()))
+            for i, a in enumerate(vectors[run].T)
+            for j, b in enumerate(vectors[run].T)
+            if i != j
+        ]
+        assert mean_cosine(vectors)[run].item() == pytest.approx(np.mean(pairs), abs=1e-14)
+    assert mean_cosine(torch.zeros(1, 3, 3)).isnan().all()
 
 
 @pytest.mark.parametrize("num", [2, 5, 16])
@@ -101,40 +113,3 @@ def test_the_number_of_threads_changes_no_bit(made_of: Callable[..., PreparedDat
         assert input_statistics(data, 300) == alone
     finally:
         torch.set_num_threads(1)
-
-
-@pytest.mark.parametrize("probe_size", [40, 10_000])
-@pytest.mark.parametrize("engine", ["stacked", "single"])
-def test_the_first_layer_sees_these_inputs(
-    engine: str, probe_size: int, make_run: Callable[..., Run], digits: PreparedData
-) -> None:
-    """A square orthogonal first layer keeps lengths and angles, so its own columns show them."""
-    run = make_run(
-        engine=engine,
-        init="orthogonal",
-        hidden=(digits.num_features, 8),
-        precision="float64",
-        record=RecordConfig(probe_size=probe_size, histograms=False, weights="none"),
-    )
-    result = train_cohort([run, replace(run, seed=1)], digits)
-    first = (result.layers["epoch"] == 0) & (result.layers["layer"] == 1)
-    recorded = result.runs
-    np.testing.assert_allclose(
-        recorded["input_mean_square"], result.layers["pre_rms"][first] ** 2, rtol=1e-12
-    )
-    np.testing.assert_allclose(
-        recorded["input_cosine"], result.layers["pre_cosine"][first], rtol=1e-12
-    )
-
-
-@pytest.mark.parametrize("precision", ["float32", "float64"])
-def test_all_runs_of_both_engines_record_the_same_bits(
-    precision: str, make_run: Callable[..., Run], digits: PreparedData
-) -> None:
-    found = set()
-    for engine in ("stacked", "single"):
-        phis = ("relu", "tanh", "square")
-        runs = [make_run(engine=engine, activation=phi, precision=precision) for phi in phis]
-        table = train_cohort(runs, digits).runs
-        found |= {*zip(table["input_mean_square"], table["input_cosine"], strict=True)}
-    assert found == {input_statistics(digits, 64)}

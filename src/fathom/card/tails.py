@@ -1,0 +1,115 @@
+"""What a function does far out: its limit, and from where on it is constant."""
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import numpy as np
+
+from fathom.card.numbers import (
+    GRID,
+    LADDER,
+    Floats,
+    Subject,
+    finite_edges,
+    near_overflow,
+    same_edges,
+)
+
+_FARTHEST: Final = 1e6  # beyond, formulas of users fail more often than they tell
+_OCTAVES: Final = 6
+_CONVERGES: Final = 0.9  # of the change in one octave to that in the one before; a logarithm has 1
+_CONSTANT: Final = 1e-12  # relative
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tail:
+    """A function towards -inf or inf.
+
+    Attributes:
+        limit: Its limit, which may be infinite; None where it has none or is not defined.
+        constant_from: Point from which on it equals its limit; infinite on the other side for a
+            constant function, None where it only approaches the limit.
+    """
+
+    limit: float | None
+    constant_from: float | None = None
+
+
+def tail(function: Subject, side: Literal[-1, 1]) -> Tail:
+    """Follow a function in float64 towards -inf (-1) or inf (1).
+
+    The last octaves before |h| = 1e6, or before the formula overflows, decide: where the change
+    from octave to octave shrinks there is a limit, extrapolated as a geometric series; where each
+    lies beyond the one before, it is infinite. Source of the extrapolation: Aitken 1926.
+
+    Not covered: limits that are approached more slowly than h^-0.15.
+    """
+    reach = _reach(function, side)
+    if reach == 0:
+        return Tail(limit=None)
+    if reach < _FARTHEST and near_overflow(edge := float(function.double(side * reach)), 1e308):
+        return Tail(limit=float(np.copysign(np.inf, edge)))
+    octaves = [
+        function.double(side * reach * 2.0**-k * np.linspace(0.5, 1, 65)) for k in range(_OCTAVES)
+    ]
+    if not all(np.isfinite(octave).all() for octave in octaves):
+        return Tail(limit=None)
+    limit = _limit(octaves)
+    constant = None if limit is None or np.isinf(limit) else _constant_from(function, side, limit)
+    return Tail(limit=limit, constant_from=constant)
+
+
+def _reach(function: Subject, side: int) -> float:
+    """Return how far out the formula works in float64; 0 where the function's domain ends."""
+    if np.isfinite(function.double(side * _FARTHEST)):
+        return _FARTHEST
+    rungs = LADDER[side * LADDER > 0]
+    broken = ~np.isfinite(function.double(rungs))
+    if broken.all():
+        return 0.0
+    edges = (finite_edges(f, side * _FARTHEST) for f in (function.double, function.single))
+    double, single = edges
+    inner = double[0] if side > 0 else double[1]
+    return 0.0 if same_edges(double, single) else abs(inner)
+
+
+def _limit(octaves: list[Floats]) -> float | None:
+    """Judge the limit from octaves, the farthest first."""
+    spreads = np.array([np.ptp(octave) for octave in octaves])
+    ends = [float(octave[-1]) for octave in octaves[:3]]
+    if spreads[0] <= _CONSTANT * max(1.0, abs(ends[0])):
+        return ends[0] + 0.0
+    if (spreads[:3] < _CONVERGES * spreads[1:4]).all():
+        return _extrapolated(ends, float(spreads[0]))
+    rising = all(a.min() >= b.max() for a, b in zip(octaves, octaves[1:], strict=False))
+    falling = all(a.max() <= b.min() for a, b in zip(octaves, octaves[1:], strict=False))
+    if rising or falling:
+        return np.inf if rising else -np.inf
+    return None
+
+
+def _extrapolated(ends: list[float], spread: float) -> float:
+    last, before = ends[0] - ends[1], ends[1] - ends[2]
+    ratio = last / before if before else 0.0
+    limit = ends[0] + (last * ratio / (1 - ratio) if 0 < ratio < 0.95 else 0.0)
+    simple = round(limit, 6)
+    return simple if abs(simple - limit) <= spread else limit
+
+
+def _constant_from(function: Subject, side: int, limit: float) -> float | None:
+    """Find where the limit is reached; an exponential tail reaches it by rounding only.
+
+    Towards a point that exists, the places at which 1e-3, 1e-6 and 1e-9 are left to go crowd
+    together; along a tail they do not.
+    """
+    grid = side * GRID[np.argsort(side * GRID)] * side
+    away = np.abs(function.double(grid) - limit) / max(1.0, abs(limit))
+    away[~np.isfinite(away)] = np.inf
+    last = [np.flatnonzero(away > left) for left in (1e-3, 1e-6, 1e-9)]
+    if not last[2].size:
+        return -side * np.inf
+    if last[2][-1] == len(grid) - 1:
+        return None
+    places = [_crossing(function, grid, k, limit, e) for k, e in zip(last, (1e-3, 1e-6, 1e-9), strict=True)]
+    steps = np.abs(np.diff(places))
+    return round(places[2], 6) + 0.0 if steps[1] <= 0.4 * steps[0] else None
