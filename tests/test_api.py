@@ -1,6 +1,8 @@
 """What Python users hold: own functions and arrays, results as tables, networks that come back."""
 
+import hashlib
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,8 +16,11 @@ import torch
 import fathom
 from fathom.activations import ACTIVATIONS
 from fathom.api.description import describe_runs
+from fathom.data.inputs import input_statistics
 from fathom.data.splits import prepare
 from fathom.errors import FathomError
+from fathom.store import manifest
+from fathom.store.results import StudyFolder
 
 SMALL: dict[str, Any] = {
     "data": {"name": "digits", "limit": 128},
@@ -25,6 +30,7 @@ SMALL: dict[str, Any] = {
     "record": {"probe_size": 32},
 }
 QUIET: dict[str, Any] = {"workers": 1, "progress": False}
+INPUTS = ["input_mean_square", "input_cosine"]
 
 
 def wave(h: torch.Tensor) -> torch.Tensor:
@@ -169,6 +175,28 @@ class TestResults:
         assert again.digest == results.digest
         assert again.runs.equals(results.runs)
         assert again.verify() == []
+
+    def test_results_of_an_earlier_version_open(
+        self, results: fathom.Results, tmp_path: Path
+    ) -> None:
+        """The folder as a version without the runs' input columns would have written it."""
+        shutil.copytree(results.folder, tmp_path / "old")
+        for cohort_id, record in StudyFolder.read_only(tmp_path / "old").committed().items():
+            path = tmp_path / "old" / "cohorts" / cohort_id / "runs.parquet"
+            pl.read_parquet(path).drop(INPUTS).write_parquet(path)
+            sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+            files = record["files"] | {"runs.parquet": {"sha256": sha256, "size": 0}}
+            manifest.append(tmp_path / "old" / "manifest", record | {"files": files})
+        old = fathom.Results.open(tmp_path / "old")
+        assert old.frames.runs.select(INPUTS).null_count().row(0) == (8, 8)
+        assert old.runs.drop(INPUTS).equals(results.runs.drop(INPUTS))
+        assert old.export_csv(tmp_path / "csv").is_dir()
+        assert old.report(formats=(), to=tmp_path).is_file()
+
+    def test_runs_tell_what_they_were_fed(self, results: fathom.Results) -> None:
+        runs = fathom.Study(name="small", seeds=2, **SMALL).runs()
+        expected = input_statistics(prepare(runs[0].data), SMALL["record"]["probe_size"])
+        assert set(results.runs.select(INPUTS).iter_rows()) == {expected}
 
     def test_missing_runs_are_named(self, results: fathom.Results, tmp_path: Path) -> None:
         def quits(h: torch.Tensor) -> torch.Tensor:

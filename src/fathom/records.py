@@ -115,6 +115,30 @@ LAYER_COLUMNS: Final = (
     ),
 )
 
+# Not stored: theory gives them again from the settings and the input's statistics. Named like what
+# is measured where the two can be laid side by side.
+PREDICTION_COLUMNS: Final = (
+    _RUN_ID,
+    Column(name="layer", unit="1", kind="int", meaning="Hidden layer, counted from 1."),
+    Column(name="pre_rms", unit="1", meaning="Predicted pre_rms before training."),
+    Column(name="pre_rms_sd", unit="1", meaning="Its standard deviation over initial weights."),
+    Column(
+        name="gradient_log10",
+        unit="decades",
+        meaning="Predicted log10 of grad_pre_rms over that of the last hidden layer.",
+    ),
+    Column(
+        name="gradient_log10_sd",
+        unit="decades",
+        meaning="Its standard deviation over initial weights.",
+    ),
+    Column(name="pre_cosine", unit="1", meaning="Predicted pre_cosine before training."),
+    Column(name="dead_share", unit="share", meaning="Predicted dead_share before training."),
+    Column(
+        name="saturated_share", unit="share", meaning="Predicted saturated_share before training."
+    ),
+)
+
 HISTOGRAM_COLUMNS: Final = (
     _RUN_ID,
     _EPOCH,

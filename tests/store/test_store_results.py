@@ -20,6 +20,7 @@ from polars.testing import assert_frame_equal
 
 from fathom.errors import StoreError
 from fathom.store.results import StudyFolder
+from fathom.store.tables import COLUMNS
 
 ALL_RUNS = [run_id for run_ids in COHORTS.values() for run_id in run_ids]
 
@@ -101,6 +102,24 @@ def test_another_machine_is_refused_unless_it_may_be_mixed(full: StudyFolder) ->
     assert mixed.fingerprints[machines["c1"]] == MACHINE
     with pytest.raises(StoreError, match="cpu: there 'two', here 'one'"):
         open_folder(full.path)
+
+
+def test_a_folder_of_an_earlier_version_keeps_its_digest_and_can_be_gone_on_with(
+    tmp_path: Path,
+) -> None:
+    with pytest.MonkeyPatch.context() as earlier:
+        columns = tuple(column for column in COLUMNS["runs"] if not column.optional)
+        earlier.setitem(COLUMNS, "runs", columns)
+        commit_made(open_folder(tmp_path), "c1")
+        digest = StudyFolder.read_only(tmp_path).canonical_digest()
+    reader = StudyFolder.read_only(tmp_path)
+    assert reader.canonical_digest() == digest
+    finish(open_folder(tmp_path))
+    truth = make_frames(sorted(ALL_RUNS))["runs"]
+    early = pl.col("run_id").is_in(COHORTS["c1"])
+    lost = [pl.when(~early).then(c.name).alias(c.name) for c in COLUMNS["runs"] if c.optional]
+    assert_frame_equal(reader.table("runs"), truth.with_columns(lost), check_exact=True)
+    assert reader.verify() == []
 
 
 def test_information_about_the_machine_may_change(full: StudyFolder) -> None:

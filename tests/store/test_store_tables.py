@@ -77,22 +77,15 @@ def test_values_that_would_be_lost_are_refused() -> None:
         from_parquet("runs", b"PAR1 and no more")
 
 
-def test_a_file_of_an_earlier_version_has_nulls_and_keeps_its_digest() -> None:
-    """Every digest below is of the columns that the file has, as the version that wrote it had."""
-    new = FRAMES["runs"]
-    old = new.drop(OPTIONAL)
+def test_a_file_of_an_earlier_version_has_nulls_where_it_lacks_columns() -> None:
+    old = FRAMES["runs"].drop(OPTIONAL)
     assert OPTIONAL == ["input_mean_square", "input_cosine"]
-    with pytest.raises(ValueError, match="table runs: has "):
-        check_table("runs", old)  # what is committed now has them all
     read = from_parquet("runs", to_parquet(old))
     assert read.schema == schema("runs")
     assert_frame_equal(read.drop(OPTIONAL), old, check_exact=True)
     assert read.select(OPTIONAL).null_count().row(0) == (2, 2)
-    assert_frame_equal(join_tables("runs", [read[:1], new[1:]])[1:], new[1:], check_exact=True)
-    digests = run_digests(FRAMES | {"runs": read})
-    assert digests["run_a"] != DIGESTS["run_a"]
-    changed = read.with_columns(best_epoch=pl.col("best_epoch") + 1)
-    assert run_digests(FRAMES | {"runs": changed})["run_a"] != digests["run_a"]
+    with pytest.raises(ValueError, match="table runs: has "):
+        check_table("runs", old)  # whatever is committed now has them
     with pytest.raises(ValueError, match="table runs: has "):
         from_parquet("runs", to_parquet(old.drop("outcome")))
 

@@ -44,6 +44,7 @@ FAULTS: Final[frozenset[Cause]] = frozenset({
 
 Judgement = tuple[Cause, str]
 
+ON_THE_WAY: Final = "an intermediate result overflows, the function does not"
 _SINGLE_POINT: Final = 1e-6  # relative width
 
 
@@ -91,7 +92,7 @@ def judge_at_infinity(limit: float | None, got: float, far: float) -> Judgement 
 
 
 def _judge_nan(phi: Subject, x: float) -> Judgement:
-    overflow: Judgement = "nan", "an intermediate result overflows, the function does not"
+    overflow: Judgement = "nan", ON_THE_WAY
     if np.isfinite(phi.double(x)) or np.isfinite(phi.single(x)):
         return overflow
     low, high = finite_edges(phi.double, x)
@@ -112,11 +113,12 @@ def _between(low: float, high: float) -> str:
 
 
 def _judge_inf(function: Subject, x: float) -> Judgement:
+    overflow_on_the_way: Judgement = "false_overflow", ON_THE_WAY
     wide = float(function.double(x))
     if np.isfinite(wide):
         if abs(wide) > function.largest:
             return "overflow", "the function is beyond the largest number"
-        return "false_overflow", f"float64 gives {wide:.4g}"
+        return overflow_on_the_way
     edges = [edge for edge in finite_edges(function.narrow, x) if np.isfinite(edge)]
     beside = float(np.abs(function.narrow(edges)).max()) if edges else 0.0
     one_point = len(edges) == 2 and edges[1] - edges[0] <= _SINGLE_POINT * max(1.0, abs(x))
@@ -124,7 +126,7 @@ def _judge_inf(function: Subject, x: float) -> Judgement:
         return "pole", "a pole of the function"
     if near_overflow(beside, function.largest):
         return "overflow", "the function is beyond the largest number"
-    return "false_overflow", f"just before it is {beside:.4g}, far from the largest number"
+    return overflow_on_the_way
 
 
 def _grows_towards(function: Subject, x: float) -> bool:

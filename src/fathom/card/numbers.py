@@ -43,14 +43,23 @@ class Subject:
         narrow: In the precision under examination.
         single: In float32.
         double: In float64.
-        largest: Largest number of the precision under examination.
+        dtype: The precision under examination.
     """
 
     quantity: Quantity
     narrow: Function
     single: Function
     double: Function
-    largest: float
+    dtype: torch.dtype
+
+    @property
+    def largest(self) -> float:
+        """Largest number of the precision under examination."""
+        return torch.finfo(self.dtype).max
+
+    def rounded(self, x: float) -> float:
+        """Round a number to the precision under examination."""
+        return float(torch.tensor(x, dtype=self.dtype))
 
 
 def subject(activation: Activation, quantity: Quantity, precision: Precision) -> Subject:
@@ -59,9 +68,8 @@ def subject(activation: Activation, quantity: Quantity, precision: Precision) ->
     narrow, single, double = (
         evaluator(function, DTYPES[name]) for name in (precision, "float32", "float64")
     )
-    largest = torch.finfo(DTYPES[precision]).max
     return Subject(
-        quantity=quantity, narrow=narrow, single=single, double=double, largest=largest
+        quantity=quantity, narrow=narrow, single=single, double=double, dtype=DTYPES[precision]
     )
 
 

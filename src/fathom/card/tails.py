@@ -1,14 +1,17 @@
 """What a function does far out: its limit, and from where on it is constant."""
 
+import math
 from dataclasses import dataclass
 from typing import Final, Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from fathom.card.numbers import (
     GRID,
     LADDER,
     Floats,
+    Function,
     Subject,
     finite_edges,
     near_overflow,
@@ -19,6 +22,8 @@ _FARTHEST: Final = 1e6  # beyond, formulas of users fail more often than they te
 _OCTAVES: Final = 6
 _CONVERGES: Final = 0.9  # of the change in one octave to that in the one before; a logarithm has 1
 _CONSTANT: Final = 1e-12  # relative
+_LEFT_TO_GO: Final = (1e-3, 1e-6, 1e-9)
+_CROWDS: Final = 0.4  # the tail of a double exponential has 0.58, a parabola's vertex 0.03
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,9 +96,9 @@ def _limit(octaves: list[Floats]) -> float | None:
 def _extrapolated(ends: list[float], spread: float) -> float:
     last, before = ends[0] - ends[1], ends[1] - ends[2]
     ratio = last / before if before else 0.0
-    limit = ends[0] + (last * ratio / (1 - ratio) if 0 < ratio < 0.95 else 0.0)
-    simple = round(limit, 6)
-    return simple if abs(simple - limit) <= spread else limit
+    if 0 < ratio < 0.95:
+        return round(ends[0] + last * ratio / (1 - ratio), 9) + 0.0
+    return round(ends[0], max(0, math.floor(-math.log10(spread)))) + 0.0
 
 
 def _constant_from(function: Subject, side: int, limit: float) -> float | None:
@@ -102,14 +107,29 @@ def _constant_from(function: Subject, side: int, limit: float) -> float | None:
     Towards a point that exists, the places at which 1e-3, 1e-6 and 1e-9 are left to go crowd
     together; along a tail they do not.
     """
-    grid = side * GRID[np.argsort(side * GRID)] * side
-    away = np.abs(function.double(grid) - limit) / max(1.0, abs(limit))
-    away[~np.isfinite(away)] = np.inf
-    last = [np.flatnonzero(away > left) for left in (1e-3, 1e-6, 1e-9)]
-    if not last[2].size:
-        return -side * np.inf
-    if last[2][-1] == len(grid) - 1:
-        return None
-    places = [_crossing(function, grid, k, limit, e) for k, e in zip(last, (1e-3, 1e-6, 1e-9), strict=True)]
+    grid = GRID[::side]
+
+    def distance(x: npt.ArrayLike) -> Floats:
+        return np.abs(np.nan_to_num(function.double(x), nan=np.inf) - limit)
+
+    away = distance(grid)
+    scale = min(1.0, float(away.max()))
+    if scale == 0 or away[-1] > _LEFT_TO_GO[-1] * scale:
+        return -side * np.inf if scale == 0 else None
+    places = []
+    for share in _LEFT_TO_GO:
+        last = int(np.flatnonzero(away > share * scale)[-1])
+        places.append(_crossing(distance, float(grid[last]), float(grid[last + 1]), share * scale))
     steps = np.abs(np.diff(places))
-    return round(places[2], 6) + 0.0 if steps[1] <= 0.4 * steps[0] else None
+    return round(places[-1], 6) + 0.0 if steps[1] <= _CROWDS * steps[0] else None
+
+
+def _crossing(distance: Function, far: float, near: float, level: float) -> float:
+    """Halve the way between a point farther from the limit than `level` and one nearer to it."""
+    for _ in range(60):
+        middle = (far + near) / 2
+        if distance(middle) > level:
+            far = middle
+        else:
+            near = middle
+    return near

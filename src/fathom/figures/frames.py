@@ -1,13 +1,14 @@
 """What a figure reads: three data frames of one study, and how runs are chosen from them."""
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import polars as pl
 
 from fathom.errors import FathomError, suggestion
+from fathom.records import PREDICTION_COLUMNS
 
 REPLICATE = "seed"  # repeats of one cell: summarised by median and range, never told apart
 BASIC = ("activation", "init", "depth")  # columns that the runs always have, swept or not
@@ -21,6 +22,11 @@ class FigureError(FathomError):
     """A figure that makes no sense for a study, or an option that it does not take."""
 
 
+def _no_predictions() -> pl.DataFrame:
+    kinds = {"text": pl.String, "int": pl.Int64, "float": pl.Float64}
+    return pl.DataFrame(schema={c.name: kinds[c.kind] for c in PREDICTION_COLUMNS})
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Frames:
     """The measurements of one study.
@@ -31,6 +37,8 @@ class Frames:
         epochs: `records.EPOCH_COLUMNS`.
         layers: `records.LAYER_COLUMNS`.
         settings: Names of the swept settings, columns of `runs`.
+        predictions: `records.PREDICTION_COLUMNS`; a run without rows has no prediction.
+        obstacles: Why, for each such run id.
         study_runs: All runs of the study when `runs` is a choice of them, so that a value keeps its
             colour whatever is chosen.
     """
@@ -39,6 +47,8 @@ class Frames:
     epochs: pl.DataFrame
     layers: pl.DataFrame
     settings: tuple[str, ...]
+    predictions: pl.DataFrame = field(default_factory=_no_predictions)
+    obstacles: Mapping[str, str] = field(default_factory=dict)
     study_runs: pl.DataFrame | None = None
 
     @property
@@ -122,6 +132,7 @@ def select(frames: Frames, **wanted: object) -> Frames:
         runs=table,
         epochs=frames.epochs.filter(pl.col("run_id").is_in(ids)),
         layers=frames.layers.filter(pl.col("run_id").is_in(ids)),
+        predictions=frames.predictions.filter(pl.col("run_id").is_in(ids)),
         study_runs=frames.study_runs if frames.study_runs is not None else frames.runs,
     )
 

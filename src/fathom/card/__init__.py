@@ -1,0 +1,1 @@
+"""What one activation is and does: its shape, its faults, its speed."""
