@@ -1,1 +1,147 @@
-"""What theory says of a run, from its settings and its data."""
+"""What theory says of a run: from its settings and its input to a network that theory knows."""
+
+import functools
+import math
+from typing import Final, NamedTuple
+
+import torch
+from torch import Tensor
+
+from fathom.activations import ACTIVATIONS
+from fathom.data.inputs import InputStatistics
+from fathom.initializers import INITIALIZERS, Initializer, layer_initializers
+from fathom.models.mlp import layer_sizes
+from fathom.registry import Choice
+from fathom.spec.grid import ModelConfig
+from fathom.theory.network import Network
+from fathom.theory.nonlinearity import nonlinearity
+from fathom.theory.predict import Prediction, predict, without_prediction
+from fathom.verdicts import Evidence
+
+UNKNOWN_INPUT: Final = InputStatistics(1.0, 0.0)  # standardised features, unrelated inputs
+
+_MEASURED_ENTRIES: Final = 1_000_000  # the variance of a user's own weights is known to 0.15 %
+_LOOKED_AT: Final = 64  # rows and columns that tell what kind of weights these are
+_ORTHOGONAL: Final = 1e-6
+_MEAN_SIGMAS: Final = 6.0  # a sample mean of 0 lies within, nearly always
+
+
+@functools.lru_cache(maxsize=1024)
+def predict_model(
+    model: ModelConfig, num_features: int, inputs: InputStatistics, num_probes: int
+) -> Prediction:
+    """Predict every layer of a network before training.
+
+    Args:
+        model: Activations, widths and initializer.
+        num_features: Entries of an input.
+        inputs: Scale of the inputs, and how alike they are.
+        num_probes: Inputs on which dead units are counted.
+    """
+    try:
+        network = network_of(model, num_features, inputs)
+    except NotCoveredError as error:
+        return without_prediction(model.depth, str(error))
+    return predict(network, num_probes)
+
+
+class NotCoveredError(Exception):
+    """Weights of a kind that the theory does not know; the text says which."""
+
+
+def network_of(model: ModelConfig, num_features: int, inputs: InputStatistics) -> Network:
+    """Turn settings into what theory works on: one variance for each layer.
+
+    Raises:
+        NotCoveredError: If the weights' mean is not 0.
+    """
+    sizes = layer_sizes(num_features, model.hidden, 1)[:-1]
+    phis = [ACTIVATIONS.build(choice) for choice in model.activation]
+    read = [model.activation[0], *model.activation[:-1]]
+    laws = [_law(model.init, phi, *fans) for phi, fans in zip(read, sizes, strict=True)]
+    return Network(
+        activations=tuple(nonlinearity(phi) for phi in phis),
+        widths=model.hidden,
+        num_features=num_features,
+        weight_scale=tuple(
+            fan_in * law.variance for (fan_in, _), law in zip(sizes, laws, strict=True)
+        ),
+        bias_variance=tuple(law.bias_variance for law in laws),
+        orthogonal=all(law.is_orthogonal for law in laws),
+        input_square=inputs.mean_square,
+        input_cosine=inputs.cosine,
+    )
+
+
+class _Law(NamedTuple):
+    """How the weights of a layer are distributed."""
+
+    variance: float
+    bias_variance: float
+    is_orthogonal: bool
+
+
+@functools.lru_cache(maxsize=1024)
+def _law(init: Choice, reads: Choice, fan_in: int, fan_out: int) -> _Law:
+    """Ask an initializer for its variances, and look at weights that it draws for the rest."""
+    phi = ACTIVATIONS.build(reads)
+    initializer = layer_initializers(INITIALIZERS.build(init), [phi])[0]
+    variance = initializer.weight_variance(fan_in, fan_out)
+    if math.isnan(variance):  # a user's own function, which may ask for the shape
+        drawn = _draw(initializer, fan_in, fan_out, -(-_MEASURED_ENTRIES // (fan_in * fan_out)))
+        variance = drawn.square().mean().item()
+    else:
+        drawn = _draw(initializer, min(fan_in, _LOOKED_AT), min(fan_out, _LOOKED_AT), 1)
+    mean, sd = drawn.mean().item(), drawn.std(correction=0).item()
+    if abs(mean) > _MEAN_SIGMAS * sd / math.sqrt(drawn.numel()):
+        raise NotCoveredError(
+            f"the weights of '{init.label}' have the mean {mean:.3g}; theory knows those of mean 0"
+        )
+    return _Law(variance, initializer.bias_variance(fan_in), _is_orthogonal(drawn[0]))
+
+
+def _draw(init: Initializer, fan_in: int, fan_out: int, count: int) -> Tensor:
+    drawn = torch.empty(count, fan_out, fan_in, dtype=torch.float64)
+    chance = torch.Generator().manual_seed(0)
+    for matrix in drawn:
+        init.weight(matrix, chance)
+    return drawn
+
+
+def _is_orthogonal(weight: Tensor) -> bool:
+    """Tell whether a few of the fewer vectors, rows or columns, are orthogonal."""
+    vectors = (weight if weight.shape[0] <= weight.shape[1] else weight.T)[:_LOOKED_AT]
+    if len(vectors) < 2:
+        return False
+    gram = vectors @ vectors.T
+    size = gram.diagonal().mean()
+    off = gram - size * torch.eye(len(gram), dtype=gram.dtype)
+    return bool(size > 0) and bool(off.abs().max() < _ORTHOGONAL * size)
+
+
+def expected_evidence(prediction: Prediction, num_probes: int, num_classes: int) -> Evidence:
+    """Return the numbers that the rules of `verdicts` look at, as theory expects them.
+
+    Args:
+        prediction: Of a network before training.
+        num_probes: Inputs on which units are counted.
+        num_classes: Of the data.
+    """
+    rms = prediction.pre_rms
+    return Evidence(
+        gradient_span=float(prediction.gradient_log10[0]),
+        span_sd=float(prediction.gradient_log10_sd[0]),
+        scale_growth=2 * _log10_ratio(float(rms[-1]), float(rms[0])),
+        largest_rms=float(rms.max()),
+        cosine=float(prediction.pre_cosine[-1]),
+        num_probes=num_probes,
+        num_classes=num_classes,
+        dead_share=float(prediction.dead_share.max()),
+        saturated_share=float(prediction.saturated_share.max()),
+    )
+
+
+def _log10_ratio(above: float, below: float) -> float:
+    if below <= 0 or not above >= 0:
+        return math.nan
+    return math.log10(above / below) if above > 0 else -math.inf

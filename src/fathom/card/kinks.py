@@ -41,13 +41,13 @@ def find_kinks(activation: Activation) -> tuple[Kink, ...]:
     nearest = sorted(sorted(places, key=abs)[:_MOST])
     value = subject(activation, "value", "float64").double
     slope = subject(activation, "slope", "float64").double
-    kinks = (_kink(value, slope, at) for at in nearest)
-    return tuple(kink for kink in kinks if kink is not None)
+    with np.errstate(all="ignore"):  # inf - inf, at a pole
+        return tuple(_kink(value, slope, at) for at in nearest)
 
 
-def _kink(value: Function, slope: Function, at: float) -> Kink | None:
+def _kink(value: Function, slope: Function, at: float) -> Kink:
     step = _BESIDE * max(1.0, abs(at))
-    left, at_point, right = (float(x) for x in slope([at - step, at, at + step]))
+    left, right = _beside(slope, at, -step), _beside(slope, at, step)
     before, after = value([at - step, at + step])
     kind: Literal["jump", "pole", "corner", "bend"] = "bend"
     if _is_pole(value, at, step):
@@ -56,7 +56,13 @@ def _kink(value: Function, slope: Function, at: float) -> Kink | None:
         kind = "jump"
     elif _differ(left, right, allowed=0.0):
         kind = "corner"
-    return Kink(at=at, kind=kind, slope_left=left, slope=at_point, slope_right=right)
+    return Kink(at=at, kind=kind, slope_left=left, slope=float(slope(at)), slope_right=right)
+
+
+def _beside(slope: Function, at: float, step: float) -> float:
+    """Extrapolate a one-sided slope to the kink, unless it grows without bound towards it."""
+    near, far = (float(x) for x in slope([at + step, at + 2 * step]))
+    return near if _differ(near, far, allowed=0.0) else 2 * near - far
 
 
 def _is_pole(value: Function, at: float, step: float) -> bool:

@@ -92,6 +92,11 @@ def find_shape(activation: Activation) -> Shape:
     Not covered: what happens between two points of a grid of 1/200, and beyond |h| = 10,000
     whatever the tails do not show. Where phi is not defined it is passed over.
     """
+    with np.errstate(all="ignore"):  # inf - inf, where phi overflows
+        return _shape(activation)
+
+
+def _shape(activation: Activation) -> Shape:
     phi, phi_slope = (subject(activation, q, "float64") for q in ("value", "slope"))
     kinks = find_kinks(activation)
     left, right = tail(phi, -1), tail(phi, 1)
@@ -101,8 +106,8 @@ def find_shape(activation: Activation) -> Shape:
     flats = _flats(phi.double, values, (left, right))
     at_zero = phi.double(0.0), phi_slope.double(0.0)
     return Shape(
-        value_at_zero=float(at_zero[0]),
-        slope_at_zero=float(at_zero[1]),
+        value_at_zero=float(at_zero[0]) + 0.0,
+        slope_at_zero=float(at_zero[1]) + 0.0,
         monotone=_monotone(values, flats),
         symmetry=_symmetry(values),
         low=_bound(-1, phi.double, values, (left, right), extremes, kinks),
@@ -120,10 +125,10 @@ def find_shape(activation: Activation) -> Shape:
 
 def _changes(values: Floats) -> Floats:
     """Return the sign of each step: 0 where it is rounding, NaN where phi is not defined."""
-    with np.errstate(invalid="ignore"):
-        steps = np.diff(values)
-        size = np.maximum(np.abs(values[1:]), np.abs(values[:-1]))
-        signs: Floats = np.where(np.abs(steps) > _NOISE * size, np.sign(steps), 0.0)
+    steps = np.diff(values)
+    finite = np.abs(values[np.isfinite(values)])
+    size = np.maximum(np.abs(values[1:]), np.abs(values[:-1])) + finite.max(initial=0.0).clip(0, 1)
+    signs: Floats = np.where(np.abs(steps) > _NOISE * size, np.sign(steps), 0.0)
     return np.where(np.isfinite(steps), signs, np.nan)
 
 
@@ -153,13 +158,14 @@ def _symmetry(values: Floats) -> Symmetry:
 def _extremes(phi: Function, values: Floats, kinks: tuple[Kink, ...]) -> list[Extreme]:
     """Find where the direction of phi changes from one step of the grid to the next."""
     signs = _changes(values)
-    turns = np.flatnonzero(signs[:-1] * signs[1:] == -1) + 1
+    moving = np.flatnonzero(signs != 0)
     broken = [kink.at for kink in kinks if kink.kind in {"pole", "jump"}]
     found = []
-    for i in turns:
-        low, high = GRID[i - 1], GRID[i + 1]
-        if not any(low <= at <= high for at in broken):
-            found.append(_refined(phi, float(low), float(high), float(signs[i])))
+    for before, after in itertools.pairwise(moving):
+        low, high = float(GRID[before]), float(GRID[after + 1])
+        turns = signs[before] * signs[after] == -1 and after - before <= 2
+        if turns and not any(low <= at <= high for at in broken):
+            found.append(_refined(phi, low, high, float(signs[after])))
     return found
 
 
@@ -181,22 +187,17 @@ def _flats(
     phi: Function, values: Floats, tails: tuple[Tail, Tail]
 ) -> tuple[tuple[float, float], ...]:
     """Find stretches of equal values; those of a tail that only approaches its limit are none."""
-    runs = []
+    approached = [t.limit for t in tails if t.limit is not None and t.constant_from is None]
+    flats = []
     start = 0
     for equal, group in itertools.groupby(np.diff(values) == 0):
         stop = start + len(list(group))
-        if equal and GRID[stop] - GRID[start] >= _FLAT:
-            runs.append((start, stop))
+        rounding = any(abs(values[start] - limit) <= _NOISE for limit in approached)
+        if equal and not rounding and GRID[stop] - GRID[start] >= _FLAT:
+            low = -np.inf if start == 0 else _flat_edge(phi, start, -1)
+            high = np.inf if stop == len(GRID) - 1 else _flat_edge(phi, stop, 1)
+            flats.append((low, high))
         start = stop
-    flats = []
-    for first, last in runs:
-        at_left, at_right = first == 0, last == len(GRID) - 1
-        left, right = (t.constant_from for t in tails)
-        if (at_left and left is None) or (at_right and right is None):
-            continue
-        low = -np.inf if at_left else _flat_edge(phi, first, -1)
-        high = np.inf if at_right else _flat_edge(phi, last, 1)
-        flats.append((low, high))
     return tuple(flats)
 
 
@@ -252,7 +253,8 @@ def _max_slope(slope: Function, tails: tuple[Tail, Tail], kinks: tuple[Kink, ...
     best = int(np.argmax(sizes))
     low, high = GRID[max(best - 1, 0)], GRID[min(best + 1, len(GRID) - 1)]
     inside = optimize.minimize_scalar(
-        lambda x: -float(np.abs(slope(x))), bounds=(low, high), method="bounded"
+        lambda x: -float(np.abs(slope(x))), bounds=(low, high), method="bounded",
+        options={"xatol": 1e-9},
     )
     refined = -float(inside.fun)
     at_kinks = [abs(s) for k in kinks for s in (k.slope_left, k.slope, k.slope_right)]

@@ -49,6 +49,11 @@ def tail(function: Subject, side: Literal[-1, 1]) -> Tail:
 
     Not covered: limits that are approached more slowly than h^-0.15.
     """
+    with np.errstate(all="ignore"):  # inf - inf, where a formula overflows
+        return _tail(function, side)
+
+
+def _tail(function: Subject, side: Literal[-1, 1]) -> Tail:
     reach = _reach(function, side)
     if reach == 0:
         return Tail(limit=None)

@@ -50,6 +50,7 @@ class Nonlinearity:
         value_diverges: phi has a pole so steep that E phi^2 is infinite.
         slope_diverges: phi' has one so steep that E phi'^2 is infinite.
         slope_is_zero: phi' is 0 almost everywhere: no gradient passes.
+        saturation_slope: |phi'| that saturation is measured against; `inf` where it is undefined.
     """
 
     name: str
@@ -61,6 +62,7 @@ class Nonlinearity:
     value_diverges: bool
     slope_diverges: bool
     slope_is_zero: bool
+    saturation_slope: float
 
 
 @functools.lru_cache(maxsize=256)
@@ -84,6 +86,7 @@ def nonlinearity(activation: Activation) -> Nonlinearity:
             value_diverges=any(_divergence(value, x) > _DIVERGENT for x in found),
             slope_diverges=any(_divergence(slope, x) > _DIVERGENT for x in found),
             slope_is_zero=bool((slope(_GRID) == 0).all()),
+            saturation_slope=activation.saturation_slope,
         )
 
 
