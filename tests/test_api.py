@@ -30,7 +30,7 @@ SMALL: dict[str, Any] = {
     "record": {"probe_size": 32},
 }
 QUIET: dict[str, Any] = {"workers": 1, "progress": False}
-INPUTS = ["input_mean_square", "input_cosine"]
+INPUTS = ["num_features", "num_classes", "input_mean_square", "input_cosine"]
 
 
 def wave(h: torch.Tensor) -> torch.Tensor:
@@ -188,7 +188,7 @@ class TestResults:
             files = record["files"] | {"runs.parquet": {"sha256": sha256, "size": 0}}
             manifest.append(tmp_path / "old" / "manifest", record | {"files": files})
         old = fathom.Results.open(tmp_path / "old")
-        assert old.frames.runs.select(INPUTS).null_count().row(0) == (8, 8)
+        assert old.frames.runs.select(INPUTS).null_count().row(0) == (8,) * len(INPUTS)
         assert old.runs.drop(INPUTS).equals(results.runs.drop(INPUTS))
         assert old.export_csv(tmp_path / "csv").is_dir()
         assert old.report(formats=(), to=tmp_path).is_file()
@@ -196,7 +196,7 @@ class TestResults:
     def test_runs_tell_what_they_were_fed(self, results: fathom.Results) -> None:
         runs = fathom.Study(name="small", seeds=2, **SMALL).runs()
         expected = input_statistics(prepare(runs[0].data), SMALL["record"]["probe_size"])
-        assert set(results.runs.select(INPUTS).iter_rows()) == {expected}
+        assert set(results.runs.select(INPUTS).iter_rows()) == {(64, 10, *expected)}
 
     def test_missing_runs_are_named(self, results: fathom.Results, tmp_path: Path) -> None:
         def quits(h: torch.Tensor) -> torch.Tensor:

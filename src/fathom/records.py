@@ -177,6 +177,12 @@ RUN_COLUMNS: Final = (
     ),
     Column(name="num_parameters", unit="1", kind="int", meaning="Weights and biases."),
     Column(
+        name="num_features", unit="1", kind="int", meaning="Entries of an input.", optional=True
+    ),
+    Column(
+        name="num_classes", unit="1", kind="int", meaning="Classes of the data.", optional=True
+    ),
+    Column(
         name="input_mean_square",
         unit="1",
         meaning="Mean square of the scaled features over probe inputs; |x|^2 / n_0 of theory.",

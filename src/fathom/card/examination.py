@@ -176,7 +176,10 @@ def _judge(
 ) -> Iterator[_Found]:
     phi, slope = (subject(activation, quantity, precision) for quantity in ("value", "slope"))
     for probe in probes:
-        results: tuple[tuple[Quantity, float], ...] = (("value", probe.value), ("slope", probe.slope))
+        results: tuple[tuple[Quantity, float], ...] = (
+            ("value", probe.value),
+            ("slope", probe.slope),
+        )
         for quantity, got in results:
             function = phi if quantity == "value" else slope
             judged = _judge_one(phi, function, probe.at, got, tails)

@@ -6,8 +6,18 @@ from typing import Final, Literal
 import numpy as np
 
 from fathom.activations.base import Activation
-from fathom.card.numbers import Floats, Function, subject
+from fathom.card.numbers import GRID, Function, subject
 from fathom.theory.nonlinearity import nonlinearity
+
+Break = Literal["jump", "pole", "corner", "vertical", "bend"]
+
+WORDS: Final[dict[Break, str]] = {
+    "jump": "jump",
+    "pole": "pole",
+    "corner": "corner",
+    "vertical": "vertical tangent",
+    "bend": "bend",
+}
 
 _REACH: Final = 100.0  # farther breaks, such as the poles of tan, do not fit on a card
 _MOST: Final = 16
@@ -21,15 +31,15 @@ class Kink:
 
     Attributes:
         at: The point.
-        kind: A jump or a pole of phi, a corner where phi' alone jumps, or a break without a jump,
-            such as a vertical tangent.
+        kind: A jump or a pole of phi; a corner, where phi' alone jumps; a vertical tangent, where
+            it is infinite; or a bend, where it breaks by less than 1e-4.
         slope_left: phi' just before it.
         slope: phi' that the activation gives at the point itself.
         slope_right: phi' just after it.
     """
 
     at: float
-    kind: Literal["jump", "pole", "corner", "bend"]
+    kind: Break
     slope_left: float
     slope: float
     slope_right: float
@@ -37,21 +47,31 @@ class Kink:
 
 def find_kinks(activation: Activation) -> tuple[Kink, ...]:
     """Find the breaks within |h| = 100: those nearest to 0, at most 16, in increasing order."""
-    places = [x for x in nonlinearity(activation).kinks if abs(x) <= _REACH]
-    nearest = sorted(sorted(places, key=abs)[:_MOST])
     value = subject(activation, "value", "float64").double
     slope = subject(activation, "slope", "float64").double
+    places = {*nonlinearity(activation).kinks, *_infinite_points(value)}
+    near = [x for x in places if abs(x) <= _REACH]
+    nearest = sorted(sorted(near, key=abs)[:_MOST])
     with np.errstate(all="ignore"):  # inf - inf, at a pole
         return tuple(_kink(value, slope, at) for at in nearest)
+
+
+def _infinite_points(value: Function) -> list[float]:
+    """Find poles at simple numbers, which a search by halving steps over: both its ends are inf."""
+    infinite = np.isinf(value(GRID))
+    alone = infinite[1:-1] & ~infinite[:-2] & ~infinite[2:]
+    return [float(x) + 0.0 for x in GRID[1:-1][alone]]
 
 
 def _kink(value: Function, slope: Function, at: float) -> Kink:
     step = _BESIDE * max(1.0, abs(at))
     left, right = _beside(slope, at, -step), _beside(slope, at, step)
     before, after = value([at - step, at + step])
-    kind: Literal["jump", "pole", "corner", "bend"] = "bend"
+    kind: Break = "bend"
     if _is_pole(value, at, step):
         kind = "pole"
+    elif np.isinf([left, right]).any():
+        kind = "vertical"
     elif _differ(before, after, allowed=10 * step * (abs(left) + abs(right))):
         kind = "jump"
     elif _differ(left, right, allowed=0.0):
@@ -60,14 +80,27 @@ def _kink(value: Function, slope: Function, at: float) -> Kink:
 
 
 def _beside(slope: Function, at: float, step: float) -> float:
-    """Extrapolate a one-sided slope to the kink, unless it grows without bound towards it."""
-    near, far = (float(x) for x in slope([at + step, at + 2 * step]))
+    """Extrapolate a one-sided slope to the kink; infinite where it grows towards it."""
+    nearest, near, far = (float(x) for x in slope([at + step / 100, at + step, at + 2 * step]))
+    if _grows(near, nearest):
+        return float(np.copysign(np.inf, nearest))
     return near if _differ(near, far, allowed=0.0) else 2 * near - far
 
 
 def _is_pole(value: Function, at: float, step: float) -> bool:
-    sizes: Floats = np.abs(value([at - step, at - step / 100, at + step, at + step / 100]))
-    return bool((sizes[1::2] > 50 * sizes[::2]).any() and sizes[1::2].max() > 1e3)
+    left, nearer_left, right, nearer_right = value([
+        at - step,
+        at - step / 100,
+        at + step,
+        at + step / 100,
+    ])
+    grows = _grows(left, nearer_left) or _grows(right, nearer_right)
+    return grows or bool(np.isinf(value(at)))
+
+
+def _grows(far: float, near: float) -> bool:
+    """Whether a function grows without bound: as distance^-1/4 or faster, over two decades."""
+    return bool(abs(near) > 3 * abs(far) and abs(near) > 10)
 
 
 def _differ(a: float, b: float, *, allowed: float) -> bool:

@@ -253,7 +253,9 @@ def _max_slope(slope: Function, tails: tuple[Tail, Tail], kinks: tuple[Kink, ...
     best = int(np.argmax(sizes))
     low, high = GRID[max(best - 1, 0)], GRID[min(best + 1, len(GRID) - 1)]
     inside = optimize.minimize_scalar(
-        lambda x: -float(np.abs(slope(x))), bounds=(low, high), method="bounded",
+        lambda x: -float(np.abs(slope(x))),
+        bounds=(low, high),
+        method="bounded",
         options={"xatol": 1e-9},
     )
     refined = -float(inside.fun)

@@ -84,6 +84,8 @@ def _run_columns(runs: Sequence[Run], progress: Progress, data: PreparedData) ->
         "diverged_step": progress.diverged_step[:num].numpy(),
         "best_epoch": progress.best_epoch[:num].numpy(),
         "num_parameters": np.array(sizes),
+        "num_features": np.full(num, data.num_features),
+        "num_classes": np.full(num, data.num_classes),
         "input_mean_square": np.full(num, inputs.mean_square),
         "input_cosine": np.full(num, inputs.cosine),
         "elapsed_s": seconds.numpy(),

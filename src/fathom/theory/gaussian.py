@@ -60,7 +60,8 @@ def sample(phi: Nonlinearity, q: Floats | float, *, window: float | None = None)
 
 def _sample(phi: Nonlinearity, scale_Q1: Floats, window: float) -> Sample:
     whole = np.arange(-window, window + 1)
-    bends = np.clip(phi.edges / scale_Q1, -window, window)
+    near = phi.edges[np.abs(phi.edges) < window * scale_Q1.max()]
+    bends = np.clip(near / scale_Q1, -window, window)
     edges = np.sort(np.concatenate([np.tile(whole, (len(bends), 1)), bends], axis=1))
     z, weight = legendre(edges)
     weight *= np.exp(-z * z / 2) / np.sqrt(2 * np.pi)
@@ -72,9 +73,10 @@ def _sample(phi: Nonlinearity, scale_Q1: Floats, window: float) -> Sample:
 def _fits(taken: Sample) -> bool:
     """Tell whether the fourth power of phi, the largest that is asked for, ends in the window."""
     with np.errstate(all="ignore"):
-        terms = taken.weight * taken.value**4
+        terms = (taken.weight**0.25 * taken.value) ** 4
         outside = np.where(np.abs(taken.z) > WINDOW - 1, terms, 0.0).sum(1)
-        return bool((outside <= _EDGE_SHARE * terms.sum(1)).all())
+        all_terms = terms.sum(1)
+        return bool((np.isfinite(all_terms) & (outside <= _EDGE_SHARE * all_terms)).all())
 
 
 class Moments(NamedTuple):
@@ -92,6 +94,7 @@ class Moments(NamedTuple):
         value_slope_h: E[phi phi' h].
         square_slope_square: E[phi^2 phi'^2].
         slope_square_h2: E[phi'^2 h^2].
+        square_1st: d m_2 / dq; E[phi phi' h] / q where phi does not jump.
         square_2nd: d^2 m_2 / dq^2.
         slope_square_1st: d mu_2 / dq.
         slope_square_2nd: d^2 mu_2 / dq^2.
@@ -105,6 +108,7 @@ class Moments(NamedTuple):
     value_slope_h: Floats
     square_slope_square: Floats
     slope_square_h2: Floats
+    square_1st: Floats
     square_2nd: Floats
     slope_square_1st: Floats
     slope_square_2nd: Floats
@@ -120,21 +124,28 @@ def moments(phi: Nonlinearity, q: Floats | float) -> Moments:
         q: Variances `[Q]` or one, each > 0.
     """
     at = sample(phi, q)
-    variance = np.atleast_1d(np.asarray(q, dtype=np.float64))
-    z2 = at.z * at.z
-    second = z2 * z2 - 6 * z2 + 3
+    q_Q = np.atleast_1d(np.asarray(q, dtype=np.float64))
+    h2, z2 = at.h * at.h, at.z * at.z
+    first, second = z2 - 1, z2 * z2 - 6 * z2 + 3
     with np.errstate(all="ignore"):
-        value2, slope2 = at.value * at.value, at.slope * at.slope
+        # The weight goes first: phi^2 of what grows like exp(h) is beyond all numbers far out.
+        root = np.sqrt(at.weight)
+        value, slope = root * at.value, root * at.slope
+        value2, slope2 = value * value, slope * slope
+        fourth = np.sqrt(root)
+        value4, slope4 = (fourth * at.value) ** 4, (fourth * at.slope) ** 4
+        value_slope_h = (value * slope * at.h).sum(1)
         return Moments(
             mean=at.mean(at.value),
-            square=at.mean(value2),
-            fourth=at.mean(value2 * value2),
-            slope_square=at.mean(slope2),
-            slope_fourth=at.mean(slope2 * slope2),
-            value_slope_h=at.mean(at.value * at.slope * at.h),
-            square_slope_square=at.mean(value2 * slope2),
-            slope_square_h2=at.mean(slope2 * at.h * at.h),
-            square_2nd=at.mean(value2 * second) / (4 * variance**2),
-            slope_square_1st=at.mean(slope2 * (z2 - 1)) / (2 * variance),
-            slope_square_2nd=at.mean(slope2 * second) / (4 * variance**2),
+            square=value2.sum(1),
+            fourth=value4.sum(1),
+            slope_square=slope2.sum(1),
+            slope_fourth=slope4.sum(1),
+            value_slope_h=value_slope_h,
+            square_slope_square=np.sqrt(value4 * slope4).sum(1),
+            slope_square_h2=(slope2 * h2).sum(1),
+            square_1st=(value2 * first).sum(1) / 2 / q_Q if phi.jumps else value_slope_h / q_Q,
+            square_2nd=(value2 * second).sum(1) / 4 / q_Q / q_Q,
+            slope_square_1st=(slope2 * first).sum(1) / 2 / q_Q,
+            slope_square_2nd=(slope2 * second).sum(1) / 4 / q_Q / q_Q,
         )

@@ -19,6 +19,7 @@ Function = Callable[[Floats], Floats]
 
 NODES: Final = 16  # of Gauss and Legendre in each panel
 LARGEST_ARGUMENT: Final = 1e6  # functions that a user brings may fail near infinity
+_LIKE_POWER: Final = 1e-3  # how much the power may still change over the last factor of 2
 
 # Breaks are looked for here. No point is a simple number, so that no break falls onto one.
 _OFFSET: Final = 0.00123456789
@@ -30,9 +31,10 @@ _HALVINGS: Final = 44  # from 1/256 to the spacing of numbers near 1
 _DIVERGENT: Final = 0.45  # |x|^-1/2 has no second moment; a little less for rounding
 
 # Panels to start from. An activation bends near 0, at its own scale.
-_SCALES: Final = 2.0 ** np.arange(-6, 7)
+_SCALES: Final = 2.0 ** np.arange(-6, 11)
 _STARTS: Final = np.unique([0.0, *_SCALES, *-_SCALES, *np.arange(-8.0, 9.0)])
 _SPLITS: Final = 8
+_MOST_EDGES: Final = 600  # enough for a sine as far as the panels go
 _RESOLVED: Final = 1e-13  # relative difference between a panel and its halves
 
 
@@ -69,10 +71,15 @@ class Nonlinearity:
 def nonlinearity(activation: Activation) -> Nonlinearity:
     """Examine an activation: find its kinks, jumps and poles, and panels that resolve it.
 
-    Not covered: breaks beyond |h| = 10,000, and two breaks that lie closer than 1/256.
+    Beyond |h| = 1e6 the function goes on as the power that it is there; one that is none is
+    held at its last value.
+
+    Not covered: breaks beyond |h| = 10,000, two breaks that lie closer than 1/256, and waves
+    beyond |h| = 1024: there expectations of a sine are off by some percent.
     """
     value, slope = _in_numpy(activation.value), _in_numpy(activation.slope)
     with np.errstate(all="ignore"):
+        value, slope = _continued(value), _continued(slope)
         jumps, kinks = _breaks(value), _breaks(slope)
         declared = [kink for kink in activation.kinks if abs(kink) <= LARGEST_ARGUMENT]
         found = tuple(sorted({*jumps, *kinks, *declared}))
@@ -100,6 +107,27 @@ def _in_numpy(function: Elementwise) -> Function:
     return evaluate
 
 
+def _continued(function: Function) -> Function:
+    """Continue a function beyond the largest argument as a power of |h|, of its own on each side.
+
+    A function that is no power there, such as a wave, is held at its last value.
+    """
+    ends = np.array([-1.0, 1.0]) * LARGEST_ARGUMENT
+    last, before = (np.log2(function(x) / function(x / 2)) for x in (ends, ends / 2))
+    powers = np.where(np.abs(last - before) < _LIKE_POWER, last, 0.0)
+
+    def evaluate(x: Floats) -> Floats:
+        inside = function(x)
+        excess = np.abs(x) / LARGEST_ARGUMENT
+        if excess.max(initial=0.0) <= 1:
+            return inside
+        power = np.where(x < 0, powers[0], powers[1])
+        result: Floats = inside * np.maximum(excess, 1.0) ** power
+        return result
+
+    return evaluate
+
+
 def _breaks(function: Function) -> tuple[float, ...]:
     """Find where a function jumps: halve every interval, keeping the half that changes more.
 
@@ -121,7 +149,7 @@ def _breaks(function: Function) -> tuple[float, ...]:
     ends_finite = np.isfinite(function(left)) & np.isfinite(function(right))  # else an overflow
     remaining = ~_is_small(at_left, at_right) & ends_finite
     places = (left[remaining] + right[remaining]) / 2
-    return tuple(sorted({round(float(place), 9) + 0.0 for place in places}))
+    return tuple(sorted({round(float(place), 12) + 0.0 for place in places}))
 
 
 def _finite(values: Floats) -> Floats:
@@ -148,7 +176,6 @@ def _divergence(function: Function, place: float) -> float:
 def _resolving_edges(value: Function, slope: Function, kinks: tuple[float, ...]) -> Floats:
     """Split panels until 16 nodes integrate phi^2 and phi'^2 as 2 times 16 nodes do."""
     edges: Floats = np.unique([*_STARTS, *kinks])
-    span = edges[-1] - edges[0]
     for _ in range(_SPLITS):
         middles = (edges[1:] + edges[:-1]) / 2
         both = np.sort(np.concatenate([edges, middles]))
@@ -156,13 +183,25 @@ def _resolving_edges(value: Function, slope: Function, kinks: tuple[float, ...])
         for function in (value, slope):
             whole = _panel_integrals(function, edges)
             halves = _panel_integrals(function, both).reshape(-1, 2).sum(1)
-            # A panel matters by its own size and by its share of all.
-            scale = np.abs(halves) + np.abs(halves).sum() * np.diff(edges) / span
+            scale = halves + _inner_share(halves, edges)
             poor |= np.abs(whole - halves) > _RESOLVED * scale
-        if not poor.any() or len(edges) > 400:
+        if not poor.any() or len(edges) > _MOST_EDGES:
             break
         edges = np.sort(np.concatenate([edges, middles[poor]]))
     return edges
+
+
+def _inner_share(integrals: Floats, edges: Floats) -> Floats:
+    """Return what a panel would hold if all that lies nearer to 0 were spread evenly.
+
+    What lies further out does not count: it may be huge, and is not seen at small variances.
+    """
+    reach = np.maximum(np.abs(edges[1:]), np.abs(edges[:-1]))
+    order = np.argsort(reach, kind="stable")
+    inner = np.empty_like(integrals)
+    inner[order] = np.cumsum(integrals[order])
+    share: Floats = inner * np.diff(edges) / (2 * reach)
+    return share
 
 
 def _panel_integrals(function: Function, edges: Floats) -> Floats:

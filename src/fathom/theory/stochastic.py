@@ -134,8 +134,7 @@ def _draw(network: Network, num: int, generator: np.random.Generator) -> tuple[F
     with np.errstate(all="ignore"):
         for layer, phi in enumerate(network.activations):
             linear = _forward(network, layer, square_S, generator)
-            bias = np.sqrt(network.bias_variance[layer]) * generator.standard_normal(linear.shape)
-            h = linear + bias
+            h = linear + _bias(network, layer, linear.shape, generator)
             passes.append(_Pass(linear, phi.value(h), phi.slope(h)))
             rms_SL[:, layer] = np.log10(_squares(h) / network.widths[layer]) / 2
             square_S = _squares(passes[-1].value)
@@ -148,6 +147,13 @@ def _draw(network: Network, num: int, generator: np.random.Generator) -> tuple[F
             units = network.widths[layer + 1] / network.widths[layer]
             ratio_SL[:, layer] = ratio_SL[:, layer + 1] + np.log10(length_S) + np.log10(units) / 2
     return ratio_SL, rms_SL
+
+
+def _bias(
+    network: Network, layer: int, shape: tuple[int, ...], generator: np.random.Generator
+) -> Floats | float:
+    variance = network.bias_variance[layer]
+    return np.sqrt(variance) * generator.standard_normal(shape) if variance else 0.0
 
 
 def _forward(
