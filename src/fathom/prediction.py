@@ -14,7 +14,7 @@ from fathom.models.mlp import layer_sizes
 from fathom.registry import Choice
 from fathom.spec.grid import ModelConfig
 from fathom.theory.network import Network
-from fathom.theory.nonlinearity import nonlinearity
+from fathom.theory.nonlinearity import Nonlinearity, nonlinearity
 from fathom.theory.predict import Prediction, predict, without_prediction
 from fathom.verdicts import Evidence
 
@@ -56,11 +56,10 @@ def network_of(model: ModelConfig, num_features: int, inputs: InputStatistics) -
         NotCoveredError: If the weights' mean is not 0.
     """
     sizes = layer_sizes(num_features, model.hidden, 1)[:-1]
-    phis = [ACTIVATIONS.build(choice) for choice in model.activation]
     read = [model.activation[0], *model.activation[:-1]]
-    laws = [_law(model.init, phi, *fans) for phi, fans in zip(read, sizes, strict=True)]
+    laws = [_law(model.init, choice, *fans) for choice, fans in zip(read, sizes, strict=True)]
     return Network(
-        activations=tuple(nonlinearity(phi) for phi in phis),
+        activations=tuple(map(_nonlinearity, model.activation)),
         widths=model.hidden,
         num_features=num_features,
         weight_scale=tuple(
@@ -71,6 +70,12 @@ def network_of(model: ModelConfig, num_features: int, inputs: InputStatistics) -
         input_square=inputs.mean_square,
         input_cosine=inputs.cosine,
     )
+
+
+@functools.lru_cache(maxsize=256)
+def _nonlinearity(choice: Choice) -> Nonlinearity:
+    """Examine an activation once: each building of it makes other functions."""
+    return nonlinearity(ACTIVATIONS.build(choice))
 
 
 class _Law(NamedTuple):
@@ -127,21 +132,15 @@ def expected_evidence(prediction: Prediction, num_probes: int, num_classes: int)
         num_probes: Inputs on which units are counted.
         num_classes: Of the data.
     """
-    rms = prediction.pre_rms
+    scale = prediction.pre_log10
     return Evidence(
         gradient_span=float(prediction.gradient_log10[0]),
         span_sd=float(prediction.gradient_log10_sd[0]),
-        scale_growth=2 * _log10_ratio(float(rms[-1]), float(rms[0])),
-        largest_rms=float(rms.max()),
+        scale_growth=2 * float(scale[-1] - scale[0]),
+        largest_rms=10 ** min(float(scale.max()), 300.0),
         cosine=float(prediction.pre_cosine[-1]),
         num_probes=num_probes,
         num_classes=num_classes,
         dead_share=float(prediction.dead_share.max()),
         saturated_share=float(prediction.saturated_share.max()),
     )
-
-
-def _log10_ratio(above: float, below: float) -> float:
-    if below <= 0 or not above >= 0:
-        return math.nan
-    return math.log10(above / below) if above > 0 else -math.inf

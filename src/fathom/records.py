@@ -120,8 +120,14 @@ LAYER_COLUMNS: Final = (
 PREDICTION_COLUMNS: Final = (
     _RUN_ID,
     Column(name="layer", unit="1", kind="int", meaning="Hidden layer, counted from 1."),
-    Column(name="pre_rms", unit="1", meaning="Predicted pre_rms before training."),
-    Column(name="pre_rms_sd", unit="1", meaning="Its standard deviation over initial weights."),
+    Column(
+        name="pre_log10",
+        unit="decades",
+        meaning="Predicted mean of log10 of pre_rms before training.",
+    ),
+    Column(
+        name="pre_log10_sd", unit="decades", meaning="Its standard deviation over initial weights."
+    ),
     Column(
         name="gradient_log10",
         unit="decades",
@@ -179,9 +185,7 @@ RUN_COLUMNS: Final = (
     Column(
         name="num_features", unit="1", kind="int", meaning="Entries of an input.", optional=True
     ),
-    Column(
-        name="num_classes", unit="1", kind="int", meaning="Classes of the data.", optional=True
-    ),
+    Column(name="num_classes", unit="1", kind="int", meaning="Classes of the data.", optional=True),
     Column(
         name="input_mean_square",
         unit="1",

@@ -203,8 +203,8 @@ def _judge_one(
 
 def _nan_swallowed(quantity: Quantity) -> Judgement:
     if quantity == "value":
-        return "nan_swallowed", "a diverged network would look healthy"
-    return "slope_without_nan", "the value is NaN: look at outputs too, not only at gradients"
+        return "nan_swallowed", "a network that diverged would look healthy"
+    return "slope_without_nan", "only the value tells that a network diverged"
 
 
 def _gather(found: list[_Found]) -> Iterator[Finding]:
@@ -226,7 +226,7 @@ def _gather(found: list[_Found]) -> Iterator[Finding]:
 def _wrong_slope(check: DerivativeCheck) -> list[Finding]:
     if check.passed:
         return []
-    detail = f"at {check.at:.4g} the value rises by {check.difference:.6g}"
+    detail = f"differences of the value give {check.difference:.6g}"
     place = Place("float64", check.at, check.slope)
     return [
         Finding(

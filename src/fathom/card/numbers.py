@@ -78,9 +78,10 @@ def evaluator(function: Elementwise, dtype: torch.dtype) -> Function:
     """Turn a function of tensors into one of numbers, which are rounded to `dtype` first."""
 
     def evaluate(x: npt.ArrayLike) -> Floats:
+        given = np.array(x, dtype=np.float64)
         with torch.no_grad():
-            h = torch.from_numpy(np.array(x, dtype=np.float64)).to(dtype)
-            result: Floats = function(h).double().numpy()
+            h = torch.from_numpy(given.reshape(-1)).to(dtype)  # a user's function may want an axis
+            result: Floats = function(h).double().numpy().reshape(given.shape)
         return result
 
     return evaluate
@@ -127,4 +128,4 @@ def same_edges(a: tuple[float, float], b: tuple[float, float]) -> bool:
 
 def near_overflow(size: float, largest: float) -> bool:
     """Whether a number lies in the last tenth of the exponents that a precision has."""
-    return abs(size) >= largest**0.9
+    return bool(abs(size) >= largest**0.9)

@@ -1,6 +1,7 @@
-"""The shape of an activation: monotone or not, range, symmetry, limits, extremes, flat stretches."""
+"""The shape of an activation: monotone or not, range, symmetry, limits, extremes, flat parts."""
 
 import itertools
+import math
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -133,7 +134,7 @@ def _changes(values: Floats) -> Floats:
 
 
 def _monotone(values: Floats, flats: tuple[tuple[float, float], ...]) -> Monotone:
-    signs = _changes(values)
+    signs = _changes(values[np.isfinite(values)])  # across a pole too
     rises, falls = bool((signs > 0).any()), bool((signs < 0).any())
     if rises and falls:
         return "not monotone"
@@ -178,9 +179,9 @@ def _refined(phi: Function, low: float, high: float, sign: float) -> Extreme:
         options={"xatol": 1e-10},
     ).x
     simple = round(float(at), 6) + 0.0
-    if sign * (phi(simple) - phi(at)) <= 0:
-        at = simple
-    return Extreme(kind="minimum" if sign > 0 else "maximum", at=float(at), value=float(phi(at)))
+    place = simple if sign * (phi(simple) - phi(at)) <= 0 else float(at)
+    kind: Literal["minimum", "maximum"] = "minimum" if sign > 0 else "maximum"
+    return Extreme(kind=kind, at=place, value=float(phi(place)))
 
 
 def _flats(
@@ -194,8 +195,8 @@ def _flats(
         stop = start + len(list(group))
         rounding = any(abs(values[start] - limit) <= _NOISE for limit in approached)
         if equal and not rounding and GRID[stop] - GRID[start] >= _FLAT:
-            low = -np.inf if start == 0 else _flat_edge(phi, start, -1)
-            high = np.inf if stop == len(GRID) - 1 else _flat_edge(phi, stop, 1)
+            low = -math.inf if start == 0 else _flat_edge(phi, start, -1)
+            high = math.inf if stop == len(GRID) - 1 else _flat_edge(phi, stop, 1)
             flats.append((low, high))
         start = stop
     return tuple(flats)
@@ -251,10 +252,10 @@ def _max_slope(slope: Function, tails: tuple[Tail, Tail], kinks: tuple[Kink, ...
         return np.inf
     sizes = np.nan_to_num(sizes, nan=-np.inf)
     best = int(np.argmax(sizes))
-    low, high = GRID[max(best - 1, 0)], GRID[min(best + 1, len(GRID) - 1)]
+    beside = max(best - 1, 0), min(best + 1, len(GRID) - 1)
     inside = optimize.minimize_scalar(
         lambda x: -float(np.abs(slope(x))),
-        bounds=(low, high),
+        bounds=(float(GRID[beside[0]]), float(GRID[beside[1]])),
         method="bounded",
         options={"xatol": 1e-9},
     )

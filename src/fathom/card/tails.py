@@ -1,5 +1,6 @@
 """What a function does far out: its limit, and from where on it is constant."""
 
+import itertools
 import math
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -91,8 +92,8 @@ def _limit(octaves: list[Floats]) -> float | None:
         return ends[0] + 0.0
     if (spreads[:3] < _CONVERGES * spreads[1:4]).all():
         return _extrapolated(ends, float(spreads[0]))
-    rising = all(a.min() >= b.max() for a, b in zip(octaves, octaves[1:], strict=False))
-    falling = all(a.max() <= b.min() for a, b in zip(octaves, octaves[1:], strict=False))
+    rising = all(a.min() >= b.max() for a, b in itertools.pairwise(octaves))
+    falling = all(a.max() <= b.min() for a, b in itertools.pairwise(octaves))
     if rising or falling:
         return np.inf if rising else -np.inf
     return None

@@ -32,7 +32,7 @@ def sentence(finding: Finding) -> str:
     """Say what was found, where and why, in one line."""
     if finding.cause == "unsupported":
         return f"{finding.places[0].precision} does not work: {finding.detail}"
-    results = sorted({_number(place.got) for place in finding.places})
+    results = sorted({_number(float(f"{place.got:.3g}")) for place in finding.places})
     shown = " or ".join(results[:2]) if len(results) <= 2 else "wrong"
     return f"{finding.quantity} is {shown} {_where(finding.places)}: {finding.detail}"
 
@@ -99,6 +99,8 @@ def _extremes(shape: Shape) -> str:
 
 
 def _kink(kink: Kink) -> str:
+    if kink.kind in {"pole", "vertical"}:
+        return f"{WORDS[kink.kind]} at {_number(kink.at)}"
     sides = f"slope {_number(kink.slope_left)} before, {_number(kink.slope_right)} after"
     return f"{WORDS[kink.kind]} at {_number(kink.at)} ({sides})"
 
@@ -119,13 +121,12 @@ def _stretch(low: float, high: float) -> str:
 def _check(check: DerivativeCheck) -> str:
     if check.num_points == 0:
         return "no point to compare"
-    word = "passed" if check.passed else "failed"
-    return f"{word}: at most {check.deviation:.1e} from differences, at h = {_number(check.at)}"
+    word = "passed: at most" if check.passed else "failed:"
+    return f"{word} {check.deviation:.1e} from differences, at h = {_number(check.at)}"
 
 
 def _some(told: Sequence[str]) -> str:
-    more = f"; and {len(told) - _MOST} more" if len(told) > _MOST else ""
-    return "; ".join(told[:_MOST]) + more
+    return "; ".join([*told[:_MOST], *(["and more"] if len(told) > _MOST else [])])
 
 
 def _number(x: float) -> str:

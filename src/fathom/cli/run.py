@@ -145,12 +145,19 @@ def load(name: str, sets: list[str] | None, smoke: bool, allow: list[str] | None
     """Read a study as the options of the command line say."""
     from fathom import api
 
-    if allow:
+    allow_modules(allow)
+    return api.Study.load(name, set=sets or (), smoke=smoke)
+
+
+def allow_modules(modules: list[str] | None) -> None:
+    """Let components come from these modules of the user."""
+    from fathom import api
+
+    if modules:
         # The module may lie in the present folder, which comes last so as to shadow nothing.
         sys.path.append("")
-    for module in allow or ():
+    for module in modules or ():
         api.allow(module)
-    return api.Study.load(name, set=sets or (), smoke=smoke)
 
 
 def _require_own_folders(names: Sequence[str], studies: "Sequence[Study]") -> None:

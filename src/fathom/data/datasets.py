@@ -193,6 +193,12 @@ def find(config: DataConfig) -> Dataset:
     return dataset
 
 
+def is_at_hand(config: DataConfig, folders: Sequence[Path] = ()) -> bool:
+    """Tell whether a data set can be loaded without the network."""
+    collection = find(config).collection
+    return collection is None or fetch.is_at_hand(collection, folders)
+
+
 def measure(config: DataConfig, folders: Sequence[Path] = ()) -> Sizes:
     """Tell the sizes that planning needs; only the user's own arrays are read for that.
 

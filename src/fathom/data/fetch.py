@@ -106,6 +106,15 @@ def obtain(collection: Collection, file: DataFile, folders: Sequence[Path]) -> b
     raise DataError(_explain(collection, file, place, troubles))
 
 
+def is_at_hand(collection: Collection, folders: Sequence[Path]) -> bool:
+    """Tell whether every file lies somewhere on this machine; none is opened or downloaded."""
+    roots = [*search_folders(folders), *collection.system_folders, cache_folder()]
+    return all(
+        any(path.exists() for root in roots for path in _candidates(root, collection, file))
+        for file in collection.files
+    )
+
+
 def _look_into(
     root: Path, collection: Collection, file: DataFile, *, is_cache: bool
 ) -> tuple[bytes | None, list[str]]:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Scale = Literal["linear", "log"]
 Dash = Literal["solid", "dashed", "dotted", "dashdot"]
+Marker = Literal["dot", "ring", "down", "up"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,12 +27,14 @@ class Axis:
         scale: Spacing of the numbers.
         categories: Names at the positions 0, 1, ...; empty for an axis of numbers.
         high: Where the axis ends; None for the largest value.
+        shared: Whether panels with the same label have the same range.
     """
 
     label: str
     scale: Scale = "linear"
     categories: tuple[str, ...] = ()
     high: float | None = None
+    shared: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -57,6 +60,31 @@ class Line:
     colour: str
     dash: Dash = "solid"
     markers: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Points:
+    """Points that no line joins, optionally with whiskers to the left and right.
+
+    Attributes:
+        name: Text of the legend; equal names share one entry.
+        x: Positions, [P].
+        y: Values, [P]; what is not finite is left out.
+        x_low: Left end of the whisker, [P], or None.
+        x_high: Right end of the whisker, [P], or None.
+        colour: `#rrggbb`.
+        marker: Its shape.
+        labels: What each point stands for, which the page tells when asked; may be empty.
+    """
+
+    name: str
+    x: Floats
+    y: Floats
+    x_low: Floats | None = None
+    x_high: Floats | None = None
+    colour: str
+    marker: Marker = "dot"
+    labels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -109,6 +137,7 @@ class Panel:
     x: Axis
     y: Axis
     lines: tuple[Line, ...] = ()
+    points: tuple[Points, ...] = ()
     bars: tuple[Bars, ...] = ()
     heat_map: HeatMap | None = None
 
@@ -119,8 +148,8 @@ class Chart:
 
     Attributes:
         title: Title of the figure.
-        panels: Row by row. Panels with equal y labels share the range of the axis, and
-            heat-maps with equal labels share one colour scale.
+        panels: Row by row. Panels with equal y labels share the range of the axis, unless it says
+            otherwise, and heat-maps with equal labels share one colour scale.
         columns: Panels in a row.
         note: One sentence under the figure; may be empty.
     """

@@ -16,10 +16,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from fathom.figures.charts import Bars, Chart, Line, Panel
+from fathom.figures.charts import Bars, Chart, Line, Panel, Points
 from fathom.figures.paint import (
     COLOUR_MAP,
     LINE_STYLES,
+    MARKERS,
     clean,
     colour_norm,
     label_ends,
@@ -93,8 +94,8 @@ def _extent(count: int, size: float, gap: float) -> float:
 def _can_label_lines(chart: Chart) -> bool:
     """Names stand beside the lines where there is room; elsewhere in a legend."""
     most = max(len(panel.lines) for panel in chart.panels)
-    bars = any(panel.bars or panel.heat_map for panel in chart.panels)
-    return len(chart.panels) <= 2 and 2 <= most <= 8 and not bars
+    others = any(panel.bars or panel.points or panel.heat_map for panel in chart.panels)
+    return len(chart.panels) <= 2 and 2 <= most <= 8 and not others
 
 
 def draw(chart: Chart) -> Figure:
@@ -151,7 +152,8 @@ def _quiet() -> Iterator[None]:
 
 def _share_ranges(chart: Chart, axes: Sequence[Axes]) -> None:
     """Give the y axes of panels with the same label the same range."""
-    limits = {panel.y.label: panel.y.high for panel in chart.panels if panel.heat_map is None}
+    sharing = [panel.y for panel in chart.panels if panel.heat_map is None and panel.y.shared]
+    limits = {axis.label: axis.high for axis in sharing}
     for label, limit in limits.items():
         same = [a for a, p in zip(axes, chart.panels, strict=True) if p.y.label == label]
         ranges = [ax.get_ylim() for ax in same if ax.has_data()]
@@ -173,10 +175,10 @@ def _hide_inner_labels(chart: Chart, axes: Sequence[Axes]) -> None:
             ax.set_xlabel("")
 
 
-def _legend_entries(chart: Chart) -> dict[str, Line | Bars]:
-    entries: dict[str, Line | Bars] = {}
+def _legend_entries(chart: Chart) -> dict[str, Line | Points | Bars]:
+    entries: dict[str, Line | Points | Bars] = {}
     for panel in chart.panels:
-        items: tuple[Line | Bars, ...] = (*panel.lines, *panel.bars)
+        items: tuple[Line | Points | Bars, ...] = (*panel.lines, *panel.points, *panel.bars)
         for item in items:
             if item.name:
                 entries.setdefault(item.name, item)
@@ -201,9 +203,13 @@ def _draw_legend(figure: Figure, size: _Layout) -> None:
         write(text, name)
 
 
-def _handle(item: Line | Bars) -> Line2D | Patch:
+def _handle(item: Line | Points | Bars) -> Line2D | Patch:
     if isinstance(item, Bars):
         return Patch(color=item.colours[0])
+    if isinstance(item, Points):
+        fill = "none" if item.marker == "ring" else item.colour
+        look = {"marker": MARKERS[item.marker], "markersize": 3.5, "markerfacecolor": fill}
+        return Line2D([], [], color=item.colour, linestyle="none", **look)
     marker = "o" if item.markers else ""
     style = LINE_STYLES[item.dash]
     return Line2D([], [], color=item.colour, linestyle=style, marker=marker, markersize=3.5)

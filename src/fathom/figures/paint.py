@@ -8,7 +8,7 @@ from matplotlib.colors import LogNorm, Normalize
 from matplotlib.text import Text
 from matplotlib.ticker import LogLocator, MaxNLocator
 
-from fathom.figures.charts import Axis, Bars, Dash, Floats, HeatMap, Line, Panel
+from fathom.figures.charts import Axis, Bars, Dash, Floats, HeatMap, Line, Marker, Panel, Points
 
 COLOUR_MAP = "viridis"
 
@@ -19,6 +19,7 @@ LINE_STYLES: dict[Dash, Any] = {  # Any: matplotlib types a style as a union of 
     "dotted": (0, (1, 1.5)),
     "dashdot": (0, (5, 2, 1, 2)),
 }
+MARKERS: dict[Marker, str] = {"dot": "o", "ring": "o", "down": "v", "up": "^"}
 
 
 def clean(content: str, most: int = 60) -> str:
@@ -48,6 +49,8 @@ def paint_panel(ax: Axes, panel: Panel, *, font_size: float) -> None:
     _set_scales(ax, panel)
     for line in panel.lines:
         _paint_line(ax, line, log=panel.y.scale == "log", crowded=len(panel.lines) > 4)
+    for points in panel.points:
+        _paint_points(ax, points, log=panel.y.scale == "log")
     for index, bars in enumerate(panel.bars):
         _paint_bars(ax, bars, index, len(panel.bars))
     if panel.heat_map is not None:
@@ -66,7 +69,8 @@ def _set_scales(ax: Axes, panel: Panel) -> None:
     ax.set_xscale(panel.x.scale)
     ax.set_yscale(panel.y.scale)
     if panel.x.scale == "linear" and not panel.x.categories:
-        whole = all(bool((line.x == np.round(line.x)).all()) for line in panel.lines)
+        series = (*panel.lines, *panel.points)
+        whole = all(bool((part.x == np.round(part.x)).all()) for part in series)
         ax.xaxis.set_major_locator(MaxNLocator(6, integer=whole, steps=[1, 2, 5, 10]))
 
 
@@ -104,6 +108,23 @@ def _paint_line(ax: Axes, line: Line, *, log: bool, crowded: bool) -> None:
         low, high = shown(line.low, log=log), shown(line.high, log=log)
         alpha = 0.06 if crowded else 0.15
         ax.fill_between(line.x, low, high, color=line.colour, alpha=alpha, linewidth=0)
+
+
+def _paint_points(ax: Axes, points: Points, *, log: bool) -> None:
+    """Paint points over all lines; a ring is open, so that what lies below can be seen."""
+    y = shown(points.y, log=log)
+    if points.x_low is not None and points.x_high is not None:
+        ax.hlines(y, points.x_low, points.x_high, color=points.colour, linewidth=0.7, alpha=0.5)
+    ax.plot(
+        points.x,
+        y,
+        color=points.colour,
+        linestyle="none",
+        marker=MARKERS[points.marker],
+        markersize=3.5,
+        markerfacecolor="none" if points.marker == "ring" else points.colour,
+        zorder=3,
+    )
 
 
 def _paint_bars(ax: Axes, bars: Bars, index: int, count: int) -> None:

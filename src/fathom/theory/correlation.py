@@ -18,17 +18,15 @@ import numpy as np
 from numpy.polynomial.polynomial import polyder, polyval
 from scipy import optimize, special
 
-from fathom.theory.gaussian import WINDOW, Sample, sample
+from fathom.theory.gaussian import Sample, sample
 from fathom.theory.network import Network
-from fathom.theory.nonlinearity import LARGEST_ARGUMENT, Floats, Nonlinearity
+from fathom.theory.nonlinearity import Floats, Nonlinearity
 
 NUM_COEFFICIENTS: Final = 200
-# phi is not evaluated beyond LARGEST_ARGUMENT. By there it has reached its asymptote, and the
-# correlation map with it.
-LARGEST_VARIANCE: Final = (LARGEST_ARGUMENT / WINDOW) ** 2
 _COMPLETE: Final = 1e-14  # share of E f^2 beyond the last coefficient that is needed
 _BATCH: Final = 16  # coefficients between two looks at that share
 _SMALLEST: Final = 1e-300  # a correlation that has a logarithm
+_LARGEST: Final = 1e100  # a start, where there is almost no tail
 _CRITICAL: Final = 1e-9  # |chi - 1| and 1 - c* below which a network is on the edge of chaos
 
 
@@ -80,11 +78,11 @@ def hermite_coefficients(at: Sample, values: Floats, num: int = NUM_COEFFICIENTS
         coefficients = np.zeros((num, len(values)))
         before, now, product = np.zeros_like(at.z), np.ones_like(at.z), np.empty_like(at.z)
         for k in range(num):
-            np.einsum("qn,qn->q", weighted, now, out=coefficients[k])
+            coefficients[k] = (weighted[:, None] @ now[:, :, None])[:, 0, 0]
             if k % _BATCH == 0 and not (np.square(coefficients[:k]).sum(0) < enough).any():
                 break
             np.multiply(at.z, now, out=product)
-            product /= math.sqrt(k + 1)
+            product *= 1 / math.sqrt(k + 1)
             before *= -math.sqrt(k / (k + 1))
             before += product
             before, now = now, before
@@ -120,8 +118,8 @@ def expand_slope(phi: Nonlinearity, q: Floats | float) -> Expansion:
 def _sample(phi: Nonlinearity, q: Floats | float) -> tuple[Sample, Floats]:
     given = np.atleast_1d(np.asarray(q, dtype=np.float64))
     usable = np.isfinite(given) & (given > 0)
-    variance = np.where(usable, np.minimum(given, LARGEST_VARIANCE), np.nan)
-    at = sample(phi, np.where(usable, variance, 1.0))
+    variance = np.where(usable, given, 1.0)
+    at = sample(phi, variance)
     return at._replace(weight=np.where(usable[:, None], at.weight, np.nan)), variance
 
 
@@ -133,7 +131,7 @@ def _complete(coefficients: Floats, square: Floats, slope_at_1: Floats | None) -
         return Expansion(coefficients, square, tail, np.full_like(tail, num - 0.5), True)
     missing = slope_at_1 - np.arange(num) @ squares
     # A power law k^-5/2 from k_0 on has 3 k_0 times its mass as slope.
-    start = np.maximum(missing / np.maximum(3 * tail, _SMALLEST), num / 3)
+    start = np.clip(missing / np.maximum(3 * tail, _SMALLEST), num / 3, _LARGEST)
     return Expansion(coefficients, square, tail, start, False)
 
 
@@ -171,7 +169,7 @@ def _tail(first: Expansion, second: Expansion, c: Floats | float) -> tuple[Float
     """Return the mass beyond K, and k_0 ln(1/c)."""
     mass = np.where(np.asarray(c) > 0, np.sqrt(first.tail * second.tail), 0.0)
     start = np.sqrt(first.tail_start * second.tail_start)
-    return mass, -start * np.log(np.clip(c, _SMALLEST, 1))
+    return mass, 0.0 - start * np.log(np.clip(c, _SMALLEST, 1))  # 0.0, not -0.0, at c = 1
 
 
 def _exponential_integrals(x: Floats) -> tuple[Floats, Floats, Floats]:
@@ -180,10 +178,9 @@ def _exponential_integrals(x: Floats) -> tuple[Floats, Floats, Floats]:
     Source: NIST Digital Library of Mathematical Functions, 8.19.12 (recurrence) and 8.19.1 with
     8.4.6 (the first).
     """
-    decay = np.exp(-x)
-    half_x = np.sqrt(np.pi * x) * special.erfc(np.sqrt(x))
-    three_halves = 2 * (decay - half_x)
-    return half_x / x, three_halves, (decay - x * three_halves) * (2 / 3)
+    decay, rest = np.exp(-x), special.erfc(np.sqrt(x))
+    three_halves = 2 * (decay - np.sqrt(np.pi * x) * rest)
+    return np.sqrt(np.pi / x) * rest, three_halves, (decay - x * three_halves) * (2 / 3)
 
 
 def correlation_map(

@@ -132,17 +132,17 @@ def moments(phi: Nonlinearity, q: Floats | float) -> Moments:
         root = np.sqrt(at.weight)
         value, slope = root * at.value, root * at.slope
         value2, slope2 = value * value, slope * slope
-        fourth = np.sqrt(root)
-        value4, slope4 = (fourth * at.value) ** 4, (fourth * at.slope) ** 4
+        part = np.sqrt(root)
+        part_value2, part_slope2 = (part * at.value) ** 2, (part * at.slope) ** 2
         value_slope_h = (value * slope * at.h).sum(1)
         return Moments(
             mean=at.mean(at.value),
             square=value2.sum(1),
-            fourth=value4.sum(1),
+            fourth=(part_value2 * part_value2).sum(1),
             slope_square=slope2.sum(1),
-            slope_fourth=slope4.sum(1),
+            slope_fourth=(part_slope2 * part_slope2).sum(1),
             value_slope_h=value_slope_h,
-            square_slope_square=np.sqrt(value4 * slope4).sum(1),
+            square_slope_square=(part_value2 * part_slope2).sum(1),
             slope_square_h2=(slope2 * h2).sum(1),
             square_1st=(value2 * first).sum(1) / 2 / q_Q if phi.jumps else value_slope_h / q_Q,
             square_2nd=(value2 * second).sum(1) / 4 / q_Q / q_Q,

@@ -1,36 +1,48 @@
 """What theory says of a network at initialisation, layer by layer."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
-from fathom.theory.nonlinearity import Floats
+import numpy as np
 
-Method = Literal["expansion", "simulation", "none"]
+from fathom.theory.correlation import propagate_correlation
+from fathom.theory.dead_units import dead_probability
+from fathom.theory.gaussian import sample
+from fathom.theory.meanfield import Propagation, propagate
+from fathom.theory.network import Network
+from fathom.theory.nonlinearity import Floats, Nonlinearity
+from fathom.theory.stochastic import PredictedRatio, predicted_gradient_ratio
+
+Method = Literal["expansion", "simulation", "mean field", "none"]
+SATURATED_SLOPE: Final = 0.05  # of the largest slope; as the engines count
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Prediction:
     """Per-layer predictions of a network of L hidden layers, layer 1 first.
 
+    Means and standard deviations are those over initial weights.
+
     Attributes:
-        pre_rms: sqrt(q_l), rms of the pre-activations, `[L]`.
-        pre_rms_sd: Standard deviation of it over initial weights, `[L]`.
+        pre_log10: Mean of log10 of the rms of the pre-activations, `[L]`.
+        pre_log10_sd: Standard deviation of it, `[L]`.
         gradient_log10: Mean of log10 of the rms of dL/dh in a layer over that in layer L, `[L]`.
-        gradient_log10_sd: Standard deviation of it over initial weights, `[L]`.
+        gradient_log10_sd: Standard deviation of it, `[L]`.
         pre_cosine: Cosine between two inputs' pre-activations, `[L]`; NaN when unknown.
-        chi: Factor by which the mean square of the gradient changes in layer l on its way back
-            through phi_l, of equal widths, `[L]`.
-        map_slope: V'(q_l): how a deviation of q is passed on, `[L]`.
+        chi: Factor by which layer l+1's weights and phi_l change the mean square of the gradient on
+            its way back, for equal widths, `[L]`; NaN in layer L.
+        map_slope: V'(q_l), by which a deviation of q is passed on, `[L]`; NaN in layer L.
         dead_share: Share of units whose slope is 0 on all probe inputs, `[L]`.
-        saturated_share: Share of pairs whose |slope| is below 5 % of its maximum, `[L]`; NaN where
-            saturation is not defined.
-        method: How the gradient was had: by the expansion in 1/n, by simulating where that fails,
-            or not at all.
+        saturated_share: Share of pairs whose |slope| is below 5 % of its maximum, `[L]`, to about
+            0.01; NaN where saturation is not defined.
+        method: Where gradient and scale come from: the expansion in 1/n, a simulation where that
+            fails, bare mean field (without standard deviations) where numbers end, or nowhere.
         obstacle: Why there is no prediction; empty when there is one.
     """
 
-    pre_rms: Floats
-    pre_rms_sd: Floats
+    pre_log10: Floats
+    pre_log10_sd: Floats
     gradient_log10: Floats
     gradient_log10_sd: Floats
     pre_cosine: Floats
@@ -40,3 +52,108 @@ class Prediction:
     saturated_share: Floats
     method: Method
     obstacle: str = ""
+
+
+def predict(network: Network, num_probes: int) -> Prediction:
+    """Predict a network layer by layer.
+
+    Poles, infinite moments and slopes that are 0 have no number: they get an obstacle in words.
+
+    Args:
+        network: The network.
+        num_probes: Inputs on which a dead unit has to be dead, at least 1.
+    """
+    reason = obstacle(network)
+    if reason:
+        return without_prediction(network.depth, reason)
+    infinite = propagate(network)
+    finite = _at_finite_width(network, infinite)
+    cosine_L = propagate_correlation(network, infinite.q)
+
+    def dead(phi: Nonlinearity, layers: list[int]) -> Floats:
+        return dead_probability(phi, infinite.q[layers], cosine_L[layers], num_probes)
+
+    def saturated(phi: Nonlinearity, layers: list[int]) -> Floats:
+        return _saturated_share(phi, infinite.q[layers])
+
+    with np.errstate(all="ignore"):
+        rms_L = np.log10(infinite.q) / 2
+    unknown = np.full(network.depth, np.nan)
+    return Prediction(
+        pre_log10=rms_L if finite is None else finite.log10_rms,
+        pre_log10_sd=unknown if finite is None else finite.log10_rms_sd,
+        gradient_log10=infinite.gradient_log10 if finite is None else finite.log10_ratio,
+        gradient_log10_sd=unknown if finite is None else finite.log10_sd,
+        pre_cosine=cosine_L,
+        chi=np.append(infinite.chi, np.nan),
+        map_slope=np.append(infinite.map_slope, np.nan),
+        dead_share=_by_activation(network, dead),
+        saturated_share=_by_activation(network, saturated),
+        method="mean field" if finite is None else finite.method,
+    )
+
+
+def without_prediction(depth: int, reason: str) -> Prediction:
+    """Return a prediction that says nothing but why."""
+    unknown = np.full(depth, np.nan)
+    return Prediction(
+        pre_log10=unknown,
+        pre_log10_sd=unknown,
+        gradient_log10=unknown,
+        gradient_log10_sd=unknown,
+        pre_cosine=unknown,
+        chi=unknown,
+        map_slope=unknown,
+        dead_share=unknown,
+        saturated_share=unknown,
+        method="none",
+        obstacle=reason,
+    )
+
+
+def obstacle(network: Network) -> str:
+    """Say in words why there is no number for a network; empty where there is one."""
+    for phi in network.activations:
+        if phi.value_diverges:
+            return f"no mean-field limit: {phi.name} has poles, and sums of its values no variance"
+        if phi.slope_is_zero:
+            return f"no gradient: the slope of {phi.name} is 0 almost everywhere"
+        if phi.slope_diverges:
+            return f"no mean-field limit: the slope of {phi.name} has poles and no variance"
+        if not np.isfinite(phi.value(_USUAL)).all() or not np.isfinite(phi.slope(_USUAL)).all():
+            return f"no mean-field limit: {phi.name} is not finite for some inputs between -4 and 4"
+    if network.weight_scale[0] * network.input_square + network.bias_variance[0] == 0:
+        return "no signal: the weights of the first layer or all inputs are 0"
+    return ""
+
+
+_USUAL: Final = np.linspace(-4, 4, 101) + 0.00123456789  # beside breaks at simple numbers
+
+
+def _at_finite_width(network: Network, infinite: Propagation) -> PredictedRatio | None:
+    """Correct for the width; None where q leaves the range of numbers."""
+    if infinite.lost_at is not None:
+        return None
+    with np.errstate(all="ignore"):
+        found = predicted_gradient_ratio(network, infinite.q, infinite.moments)
+    numbers = (found.log10_ratio, found.log10_sd, found.log10_rms, found.log10_rms_sd)
+    return found if all(np.isfinite(number).all() for number in numbers) else None
+
+
+def _by_activation(network: Network, share: Callable[[Nonlinearity, list[int]], Floats]) -> Floats:
+    """Ask once for all layers of an activation."""
+    shares = np.full(network.depth, np.nan)
+    for phi in dict.fromkeys(network.activations):
+        layers = [layer for layer, other in enumerate(network.activations) if other is phi]
+        shares[layers] = share(phi, layers)
+    return shares
+
+
+def _saturated_share(phi: Nonlinearity, q_Q: Floats) -> Floats:
+    shares = np.full(len(q_Q), np.nan)
+    known = np.isfinite(q_Q) & (q_Q > 0)
+    if np.isfinite(phi.saturation_slope) and known.any():
+        at = sample(phi, q_Q[known])
+        limit = SATURATED_SLOPE * phi.saturation_slope
+        shares[known] = at.mean((np.abs(at.slope) < limit).astype(np.float64))
+    return shares

@@ -9,7 +9,7 @@ Shapes: S networks, L hidden layers, O units of a layer, I units of the layer be
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal, NamedTuple
 
 import numpy as np
@@ -24,22 +24,6 @@ _ELEMENTS_AT_ONCE: Final = 2**18  # 2 MB for each array: what caches hold
 _TINY: Final = np.finfo(np.float64).tiny
 
 
-class SimulatedRatio(NamedTuple):
-    """Gradients and pre-activations over simulated networks, each `[L]`.
-
-    Attributes:
-        log10_ratio: Mean of log10(g_l / g_L), g = |d| / sqrt(n), d = dL/dh.
-        log10_sd: Its standard deviation.
-        log10_rms: Mean of log10(|h_l| / sqrt(n_l)).
-        log10_rms_sd: Its standard deviation.
-    """
-
-    log10_ratio: Floats
-    log10_sd: Floats
-    log10_rms: Floats
-    log10_rms_sd: Floats
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PredictedRatio:
     """Gradients and pre-activations over the networks that an initialiser draws, each `[L]`.
@@ -49,22 +33,27 @@ class PredictedRatio:
         log10_sd: Its standard deviation.
         log10_rms: Mean of log10(|h_l| / sqrt(n_l)).
         log10_rms_sd: Its standard deviation.
+        blocked_share: Share of networks that let no finite gradient through, which the other
+            numbers leave out: narrow ReLU networks. Not known to the expansion, which says 0.
         method: Where the numbers come from.
-        reason: Why the expansion in 1/n was not trusted; empty if it was.
+        reason: Why the expansion in 1/n was not trusted; empty if it was, or was not asked.
     """
 
     log10_ratio: Floats
     log10_sd: Floats
     log10_rms: Floats
     log10_rms_sd: Floats
+    blocked_share: float
     method: Literal["expansion", "simulation"]
-    reason: str
+    reason: str = ""
 
 
 def predicted_gradient_ratio(
     network: Network,
     q_L: Floats,
     moments_L: Sequence[Moments],
+    *,
+    num_samples: int = NUM_SAMPLES,
     generator: np.random.Generator | None = None,
 ) -> PredictedRatio:
     """Predict gradients and pre-activations, by the expansion in 1/n where it can be trusted.
@@ -73,6 +62,7 @@ def predicted_gradient_ratio(
         network: The network.
         q_L: Variances of the pre-activations at infinite width, `[L]`, each > 0.
         moments_L: The moments of phi_l at q_l, one for each layer.
+        num_samples: How many networks are simulated where it comes to that.
         generator: For the simulation; the same numbers on every call when omitted.
     """
     expansion = gradient_statistics(network, q_L, moments_L)
@@ -82,25 +72,22 @@ def predicted_gradient_ratio(
             log10_sd=expansion.log10_sd,
             log10_rms=expansion.log10_rms,
             log10_rms_sd=expansion.log10_rms_sd,
+            blocked_share=0.0,
             method="expansion",
-            reason="",
         )
-    simulated = simulate_gradient_ratio(
-        network, NUM_SAMPLES, generator or np.random.default_rng(0)
-    )
-    return PredictedRatio(**simulated._asdict(), method="simulation", reason=expansion.doubt)
+    simulated = simulate_gradient_ratio(network, num_samples, generator or np.random.default_rng(0))
+    return replace(simulated, reason=expansion.doubt)
 
 
 def simulate_gradient_ratio(
     network: Network, num_samples: int, generator: np.random.Generator
-) -> SimulatedRatio:
+) -> PredictedRatio:
     """Draw networks, and measure how one input and one gradient pass through each.
 
     Exact for Gaussian and for orthogonal weights, at any width. The gradient at the last hidden
     layer has a random direction.
 
-    Source: derived for this project. Limits: a network whose gradient is 0 somewhere makes the
-    mean -inf and the standard deviation NaN.
+    Source: derived for this project. The numbers are NaN where no network lets a gradient through.
 
     Args:
         network: The network.
@@ -113,8 +100,22 @@ def simulate_gradient_ratio(
         for start in range(0, num_samples, at_once)
     ]
     ratio_SL, rms_SL = (np.concatenate(part) for part in zip(*parts, strict=True))
-    with np.errstate(all="ignore"):
-        return SimulatedRatio(ratio_SL.mean(0), ratio_SL.std(0), rms_SL.mean(0), rms_SL.std(0))
+    open_S = np.isfinite(ratio_SL).all(1) & np.isfinite(rms_SL).all(1)
+    log10_ratio, log10_sd = _mean_and_sd(ratio_SL[open_S])
+    log10_rms, log10_rms_sd = _mean_and_sd(rms_SL[open_S])
+    return PredictedRatio(
+        log10_ratio=log10_ratio,
+        log10_sd=log10_sd,
+        log10_rms=log10_rms,
+        log10_rms_sd=log10_rms_sd,
+        blocked_share=1 - float(open_S.mean()),
+        method="simulation",
+    )
+
+
+def _mean_and_sd(x_SL: Floats) -> tuple[Floats, Floats]:
+    num, depth = x_SL.shape
+    return (x_SL.mean(0), x_SL.std(0)) if num else (np.full(depth, np.nan), np.full(depth, np.nan))
 
 
 class _Pass(NamedTuple):

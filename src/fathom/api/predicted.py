@@ -1,0 +1,222 @@
+"""What theory says before anything is trained: of one network, and of every run of a study."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, final
+
+import polars as pl
+from torch import Tensor
+
+from fathom.activations import Activation
+from fathom.api.own import with_choices
+from fathom.data.config import DataConfig
+from fathom.data.datasets import is_at_hand, measure
+from fathom.data.inputs import InputStatistics, input_statistics
+from fathom.data.splits import prepare
+from fathom.errors import FathomError
+from fathom.prediction import (
+    UNKNOWN_INPUT,
+    explain_model,
+    expected_evidence,
+    predict_model,
+)
+from fathom.records import PREDICTION_COLUMNS
+from fathom.spec import study as spec
+from fathom.spec.grid import ModelConfig, Run
+from fathom.theory.predict import Prediction
+from fathom.verdicts import Verdict, judge, no_prediction
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+ASSUMED_INPUT: Final = (
+    "The data are not on this machine and nothing is downloaded for a plan: inputs are taken as "
+    "standardised and unlike each other."
+)
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkPrediction:
+    """What theory says of one network before training.
+
+    Attributes:
+        network: The network in words.
+        layers: One row for each hidden layer: `records.PREDICTION_COLUMNS` without the run, and
+            `chi` and `map_slope`, see `fathom.theory.predict.Prediction`.
+        verdict: By the rules of `fathom.verdicts`.
+        sentences: Why, and what to do about it.
+    """
+
+    network: str
+    layers: pl.DataFrame
+    verdict: Verdict
+    sentences: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return "\n".join([self.network, self.verdict.sentence, *self.sentences])
+
+    def figure(self) -> "Figure":
+        """Draw gradient, scale and cosine of every layer with their bands."""
+        from fathom.figures.draw import draw
+        from fathom.figures.predicted_layers import chart, numbers
+
+        return draw(chart(numbers(self.layers, self.network)))
+
+
+def predict(
+    activation: str | dict[str, Any] | Activation | Callable[[Tensor], Tensor],
+    init: str | dict[str, Any] = "he_normal",
+    *,
+    depth: int = 50,
+    width: int = 128,
+    num_features: int | None = None,
+    num_classes: int = 10,
+    input_mean_square: float = 1.0,
+    input_cosine: float = 0.0,
+    num_probes: int = 256,
+) -> NetworkPrediction:
+    """Predict whether a network can be trained, without training it.
+
+    Args:
+        activation: A name, a mapping with parameters, or your own function of a tensor.
+        init: An initializer's name, or a mapping with parameters.
+        depth: Hidden layers, at least 1.
+        width: Units of each.
+        num_features: Entries of an input; as many as a layer has units when omitted.
+        num_classes: Of the data; 2 and fewer have no rule about inputs that collapse.
+        input_mean_square: Mean square of the inputs' entries, such as 1 for standardised data.
+        input_cosine: Mean cosine between two inputs.
+        num_probes: Inputs on which a dead unit has to be dead.
+
+    Raises:
+        FathomError: If a setting is wrong; the text lists all problems.
+    """
+    settings = {"activation": activation, "init": init}
+    study = spec.Study(
+        data="digits", model={"depth": depth, "width": width}, **with_choices(settings)
+    )
+    runs = study.runs()
+    if len(runs) != 1:
+        raise FathomError(
+            f"predict: these settings make {len(runs)} networks; give one, or use Study.predict"
+        )
+    inputs = InputStatistics(_checked("input_mean_square", input_mean_square), input_cosine)
+    return describe(
+        runs[0].model,
+        num_features=width if num_features is None else num_features,
+        num_classes=num_classes,
+        inputs=inputs,
+        num_probes=num_probes,
+    )
+
+
+def _checked(name: str, value: float) -> float:
+    if not 0 < value < float("inf"):
+        raise FathomError(f"predict: {name}: got {value}; must be a finite number > 0")
+    return value
+
+
+def describe(
+    model: ModelConfig,
+    *,
+    num_features: int,
+    num_classes: int,
+    inputs: InputStatistics,
+    num_probes: int,
+) -> NetworkPrediction:
+    """Predict one network, and say it in words; the arguments are those of `predict_model`."""
+    prediction = predict_model(model, num_features, inputs, num_probes)
+    return NetworkPrediction(
+        network=_in_words(model, inputs),
+        layers=_layer_table(prediction),
+        verdict=_verdict(prediction, num_probes, num_classes),
+        sentences=explain_model(model, num_features, inputs, prediction),
+    )
+
+
+def predict_runs(runs: Sequence[Run], folders: Sequence[Path]) -> pl.DataFrame:
+    """Predict every run of a study; nothing is trained or downloaded.
+
+    Args:
+        runs: All of them.
+        folders: The user's data folders.
+
+    Returns:
+        One row for each run: `run_id`, `name`, `gradient_span` and `gradient_span_sd` in decades,
+        `verdict`, `sentence`, and `assumed_input`, true where the data are not on this machine.
+
+    Raises:
+        FathomError: If data that are there cannot be used.
+    """
+
+    @cache
+    def inputs_of(config: DataConfig, probe_size: int) -> InputStatistics | None:
+        if not is_at_hand(config, folders):
+            return None
+        return input_statistics(prepare(config, folders), probe_size)
+
+    rows = []
+    for run in runs:
+        sizes = measure(run.data, folders)
+        probes = min(run.record.probe_size, sizes.num_train)
+        inputs = inputs_of(run.data, run.record.probe_size)
+        prediction = predict_model(run.model, sizes.num_features, inputs or UNKNOWN_INPUT, probes)
+        verdict = _verdict(prediction, probes, sizes.num_classes)
+        rows.append({
+            "run_id": run.id,
+            "name": run.name,
+            "gradient_span": float(prediction.gradient_log10[0]),
+            "gradient_span_sd": float(prediction.gradient_log10_sd[0]),
+            "verdict": verdict.name,
+            "sentence": verdict.sentence,
+            "assumed_input": inputs is None,
+        })
+    return pl.DataFrame(rows)
+
+
+def prediction_rows(run_id: str, prediction: Prediction) -> pl.DataFrame:
+    """Return a run's rows of `records.PREDICTION_COLUMNS`; none where there is no prediction."""
+    table = _layer_table(prediction).with_columns(run_id=pl.lit(run_id))
+    table = table.select([column.name for column in PREDICTION_COLUMNS])
+    return table.clear() if prediction.obstacle else table
+
+
+def _verdict(prediction: Prediction, num_probes: int, num_classes: int) -> Verdict:
+    if prediction.obstacle:
+        return no_prediction(prediction.obstacle)
+    return judge(expected_evidence(prediction, num_probes, num_classes))
+
+
+def _layer_table(prediction: Prediction) -> pl.DataFrame:
+    columns = {
+        name: getattr(prediction, name)
+        for name in (
+            "pre_log10",
+            "pre_log10_sd",
+            "gradient_log10",
+            "gradient_log10_sd",
+            "pre_cosine",
+            "dead_share",
+            "saturated_share",
+            "chi",
+            "map_slope",
+        )
+    }
+    layers = range(1, len(prediction.gradient_log10) + 1)
+    return pl.DataFrame({"layer": pl.Series(layers, dtype=pl.Int64), **columns})
+
+
+def _in_words(model: ModelConfig, inputs: InputStatistics) -> str:
+    kinds = _distinct(phi.label for phi in model.activation)
+    widths = _distinct(str(width) for width in model.hidden)
+    return (
+        f"{kinds}, {model.init.label}, {model.depth} hidden layers of {widths} units; "
+        f"inputs of mean square {inputs.mean_square:.3g} and cosine {inputs.cosine:.3g}"
+    )
+
+
+def _distinct(texts: Iterable[str]) -> str:
+    return " and ".join(dict.fromkeys(texts))
