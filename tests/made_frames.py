@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from fathom.figures.frames import Frames
-from fathom.records import EPOCH_COLUMNS, LAYER_COLUMNS, RUN_COLUMNS
+from fathom.records import EPOCH_COLUMNS, LAYER_COLUMNS, PREDICTION_COLUMNS, RUN_COLUMNS
 
 INITS = (
     "he_normal",
@@ -44,11 +44,12 @@ def study(
         depths: Hidden layers.
         seeds: Replicates.
         epochs: Epochs after the state before training.
-        odd: Let some runs diverge, stop early, or have zeros, NaN and infinities.
+        odd: Let some runs diverge, stop early, have zeros, NaN and infinities, or no prediction.
     """
     cells = list(itertools.product(activations, inits, depths, seeds))
     swept = {"activation": activations, "init": inits, "depth": depths, "seed": seeds}
-    runs, epoch_tables, layer_tables = [], [], []
+    runs, epoch_tables, layer_tables, predictions = [], [], [], []
+    obstacles: dict[str, str] = {}
     for index, (activation, init, depth, seed) in enumerate(cells):
         decades = _DECADES.get(activation, 0.0) + 0.03 * (inits.index(init) - 2)
         rng = np.random.default_rng(index)
@@ -78,6 +79,10 @@ def study(
         trains = np.exp(-abs(decades * depth) / 4) * (0 if activation == "sigmoid" else 1)
         epoch_tables.append(_epochs(rng, run_id, last, trains, diverges))
         layer_tables.append(_layers(rng, run_id, last, depth, decades, odd and index % 23 == 7))
+        if odd and index % 29 == 11:
+            obstacles[run_id] = "no mean-field limit: a pole at 0"
+        else:
+            predictions.append(_prediction(run_id, depth, decades))
     frame = pl.DataFrame(runs, schema_overrides={"depth": pl.Int64, "seed": pl.Int64})
     assert {column.name for column in RUN_COLUMNS} <= set(frame.columns)
     return Frames(
@@ -85,7 +90,25 @@ def study(
         epochs=pl.concat(epoch_tables).select([c.name for c in EPOCH_COLUMNS]),
         layers=pl.concat(layer_tables).select([c.name for c in LAYER_COLUMNS]),
         settings=tuple(name for name, given in swept.items() if len(given) > 1),
+        predictions=pl.concat(predictions),
+        obstacles=obstacles,
     )
+
+
+def _prediction(run_id: str, depth: int, decades: float) -> pl.DataFrame:
+    layer = np.arange(1, depth + 1)
+    table = {
+        "run_id": [run_id] * depth,
+        "layer": layer,
+        "pre_log10": np.log10(0.8) + 0.1 * decades * (layer - 1),
+        "pre_log10_sd": 0.01 * np.sqrt(layer),
+        "gradient_log10": decades * (depth - layer),
+        "gradient_log10_sd": 0.06 * np.sqrt(depth - layer),
+        "pre_cosine": 1 - 0.6 * 0.97**layer,
+        "dead_share": np.full(depth, 0.01),
+        "saturated_share": np.full(depth, np.nan),
+    }
+    return pl.DataFrame(table).select([c.name for c in PREDICTION_COLUMNS])
 
 
 def _epochs(
@@ -134,6 +157,11 @@ def _layers(
         "grad_norm": grad.ravel(),
         "grad_mean_abs": (grad * noise / 180).ravel(),
         "grad_pre_rms": (grad / 11).ravel(),
+        "pre_rms": (0.8 * 10 ** (0.1 * decades * (layer - 1)) * noise).ravel(),
+        "pre_cosine": np.clip(1 - 0.6 * 0.97**layer * noise, -1, 1).ravel(),
+        "update_ratio": np.where(np.arange(epochs)[:, None] > 0, 1e-3 * noise, np.nan).ravel(),
+        "dead_share": np.where(hidden, 0.02 * np.ones((epochs, 1)), np.nan).ravel(),
+        "saturated_share": np.full(epochs * layers, np.nan),
     }
     others = {c.name: np.full(epochs * layers, 0.5) for c in LAYER_COLUMNS if c.name not in table}
     return pl.DataFrame(table | others)

@@ -3,9 +3,31 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from fathom.api import Activation, FathomError, Plan, Results, Study, allow, custom
+    from fathom.api import (
+        Activation,
+        FathomError,
+        Plan,
+        Results,
+        Study,
+        allow,
+        custom,
+        examine,
+        gain,
+        predict,
+    )
 
-__all__ = ["Activation", "FathomError", "Plan", "Results", "Study", "allow", "custom"]
+__all__ = [
+    "Activation",
+    "FathomError",
+    "Plan",
+    "Results",
+    "Study",
+    "allow",
+    "custom",
+    "examine",
+    "gain",
+    "predict",
+]
 
 
 def __getattr__(name: str) -> object:

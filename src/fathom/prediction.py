@@ -13,6 +13,7 @@ from fathom.initializers import INITIALIZERS, Initializer, layer_initializers
 from fathom.models.mlp import layer_sizes
 from fathom.registry import Choice
 from fathom.spec.grid import ModelConfig
+from fathom.theory.explain import explain
 from fathom.theory.network import Network
 from fathom.theory.nonlinearity import Nonlinearity, nonlinearity
 from fathom.theory.predict import Prediction, predict, without_prediction
@@ -21,6 +22,7 @@ from fathom.verdicts import Evidence
 UNKNOWN_INPUT: Final = InputStatistics(1.0, 0.0)  # standardised features, unrelated inputs
 
 _MEASURED_ENTRIES: Final = 1_000_000  # the variance of a user's own weights is known to 0.15 %
+_LARGEST_LOG10: Final = math.log10(torch.finfo(torch.float32).max)
 _LOOKED_AT: Final = 64  # rows and columns that tell what kind of weights these are
 _ORTHOGONAL: Final = 1e-6
 _MEAN_SIGMAS: Final = 6.0  # a sample mean of 0 lies within, nearly always
@@ -43,6 +45,22 @@ def predict_model(
     except NotCoveredError as error:
         return without_prediction(model.depth, str(error))
     return predict(network, num_probes)
+
+
+def explain_model(
+    model: ModelConfig, num_features: int, inputs: InputStatistics, prediction: Prediction
+) -> tuple[str, ...]:
+    """Say why a network's prediction is what it is, and what would be better.
+
+    Args:
+        model: As in `predict_model`.
+        num_features: As there.
+        inputs: As there.
+        prediction: What came of them.
+    """
+    if prediction.obstacle:
+        return ()
+    return explain(network_of(model, num_features, inputs), prediction)
 
 
 class NotCoveredError(Exception):
@@ -134,6 +152,7 @@ def expected_evidence(prediction: Prediction, num_probes: int, num_classes: int)
     """
     scale = prediction.pre_log10
     return Evidence(
+        is_finite=bool(scale.max() < _LARGEST_LOG10),
         gradient_span=float(prediction.gradient_log10[0]),
         span_sd=float(prediction.gradient_log10_sd[0]),
         scale_growth=2 * float(scale[-1] - scale[0]),

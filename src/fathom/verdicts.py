@@ -142,6 +142,11 @@ class _Rule:
         return value >= self.threshold if self.side == "above" else value <= self.threshold
 
 
+def _reach(evidence: Evidence) -> float:
+    """Return two standard deviations of the gradient span; nothing where they are not known."""
+    return 0.0 if math.isnan(evidence.span_sd) else 2 * evidence.span_sd
+
+
 _SPAN: Final = "gradient span [decades]"
 _RULES: Final = (
     _Rule(
@@ -243,7 +248,7 @@ _DOUBTS: Final = (
     _Rule(
         "borderline",
         "gradient span less two standard deviations [decades]",
-        lambda e: abs(e.gradient_span) - 2 * (0.0 if math.isnan(e.span_sd) else e.span_sd),
+        lambda e: abs(e.gradient_span) - _reach(e),
         "above",
         HEALTHY_SPAN,
         "first and last layer learn at different speeds",
@@ -313,7 +318,8 @@ def judge(evidence: Evidence, predicted: Evidence | None = None) -> Verdict:
         value=span,
         threshold=HEALTHY_SPAN,
         predicted=expected.gradient_span,
-        sentence=f"healthy: {_SPAN} is {span:.3g}{_told(expected.gradient_span)}; no rule fires",
+        sentence=f"healthy: {_SPAN} is {span:.3g}, within {HEALTHY_SPAN + _reach(evidence):.3g}"
+        f"{_told(expected.gradient_span)}; no rule fires",
     )
 
 

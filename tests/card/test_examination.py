@@ -210,12 +210,17 @@ def test_a_pole_is_no_fault(function: Function) -> None:
     }
 
 
-def test_infinity_without_growth_is_a_fault() -> None:
+@pytest.mark.parametrize(
+    ("function", "at"),
+    [(torch.tanh, 20.0), (lambda x: 1 - torch.abs(x), 0.0), (torch.cos, 0.0)],
+    ids=["flat", "corner", "hill"],
+)
+def test_infinity_on_a_bounded_stretch_is_a_fault(function: Function, at: float) -> None:
     def spike(x: Tensor) -> Tensor:
-        return torch.where(x == 20, torch.full_like(x, INF), torch.tanh(x))
+        return torch.where(x == at, torch.full_like(x, INF), function(x))
 
     fault = only(examined(spike).faults)
-    assert (fault.cause, places(fault, "float32")) == ("false_overflow", {20.0})
+    assert (fault.cause, places(fault, "float32")) == ("false_overflow", {at})
 
 
 def test_a_hole_is_told_from_a_domain() -> None:

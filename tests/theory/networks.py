@@ -73,9 +73,7 @@ class Ensemble(NamedTuple):
     variance: Floats
 
 
-def draw(
-    networks: Sequence[Network], num: int, seed: int, *, law: Law = "gaussian"
-) -> Ensemble:
+def draw(networks: Sequence[Network], num: int, seed: int, *, law: Law = "gaussian") -> Ensemble:
     """Draw networks of one shape; all settings use the same random numbers, scaled.
 
     Vectors are of length 1 when they meet a matrix, so that float32 is enough there.

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from fathom.plan import Plan
 from fathom.registry import Choice
-from fathom.spec.grid import Run, to_plain
+from fathom.spec.grid import ModelConfig, Run, to_plain
 from fathom.spec.keys import SHORT, SHORTHANDS, own_name
 from fathom.spec.names import labels
 
@@ -25,12 +25,7 @@ def describe_runs(study: str, runs: Sequence[Run]) -> str:
         study: Its name.
         runs: All of them, in the study's order.
     """
-    paths = list(dict.fromkeys(path for run in runs for path, _ in run.cell))
-    columns = _basic_columns(runs) | {
-        column_name(path): [_value(run, path) for run in runs]
-        for path in paths
-        if column_name(path) not in _ALWAYS
-    }
+    columns = setting_columns(runs)
     rows = [
         {
             "id": run.id,
@@ -40,8 +35,23 @@ def describe_runs(study: str, runs: Sequence[Run]) -> str:
         }
         for index, run in enumerate(runs)
     ]
-    swept = [name for name, values in columns.items() if len(set(values)) > 1]
-    return json.dumps({"study": study, "settings": swept, "runs": rows}, separators=(",", ":"))
+    found = {"study": study, "settings": swept(columns), "runs": rows}
+    return json.dumps(found, separators=(",", ":"))
+
+
+def setting_columns(runs: Sequence[Run]) -> dict[str, list[Any]]:
+    """Return activation, initializer, depth, replicate and whatever else is swept, by run."""
+    paths = list(dict.fromkeys(path for run in runs for path, _ in run.cell))
+    return _basic_columns(runs) | {
+        column_name(path): [_value(run, path) for run in runs]
+        for path in paths
+        if column_name(path) not in _ALWAYS
+    }
+
+
+def swept(columns: Mapping[str, Sequence[Any]]) -> list[str]:
+    """Name the columns in which runs differ."""
+    return [name for name, values in columns.items() if len(set(values)) > 1]
 
 
 def column_name(path: str) -> str:
@@ -88,6 +98,25 @@ def read_description(text: str) -> Mapping[str, Any]:
     """Read what `describe_runs` wrote; the caller has compared its hash."""
     found: Mapping[str, Any] = json.loads(text)
     return found
+
+
+def read_model(plain: Mapping[str, Any]) -> ModelConfig:
+    """Read a network's settings from a run's `config`."""
+    return ModelConfig(
+        name=plain["name"],
+        hidden=tuple(plain["hidden"]),
+        activation=tuple(map(_read_choice, plain["activation"])),
+        init=_read_choice(plain["init"]),
+    )
+
+
+def _read_choice(plain: str | Mapping[str, Any]) -> Choice:
+    """Read what `Choice.to_plain` wrote."""
+    if isinstance(plain, str):
+        return Choice(plain)
+    params = {key: value for key, value in plain.items() if key not in {"name", "code"}}
+    known = {key: tuple(v) if isinstance(v, list) else v for key, v in params.items()}
+    return Choice(plain["name"], tuple(sorted(known.items())), plain.get("code", ""))
 
 
 def describe_plan(plan: Plan) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """A study's results: tables, figures, the report, weights."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
@@ -10,13 +11,13 @@ import polars as pl
 from torch import Tensor, nn
 
 from fathom.activations import ACTIVATIONS
-from fathom.api.description import read_description
+from fathom.api.description import read_description, read_model
+from fathom.api.predicted import predict_recorded
 from fathom.engine.precision import dtype_of
 from fathom.errors import FathomError, StoreError, suggestion
 from fathom.figures.frames import Frames, final_metrics
 from fathom.models.mlp import MLP, LayerWeights
 from fathom.records import RUN_COLUMNS
-from fathom.registry import Choice
 from fathom.store.integrity import Damage
 from fathom.store.results import StudyFolder
 
@@ -87,6 +88,16 @@ class Results:
             settings=settings,
         )
 
+    @cached_property
+    def predicted(self) -> Frames:
+        """The frames with what theory says of each run from its settings and its input."""
+        predictions, obstacles = predict_recorded(self.frames.runs, self._configs)
+        return replace(self.frames, predictions=predictions, obstacles=obstacles)
+
+    @property
+    def _configs(self) -> dict[str, Any]:
+        return {run["id"]: run["config"] for run in self._description["runs"]}
+
     @property
     def missing(self) -> tuple[str, ...]:
         """Names of the runs that have no result (yet)."""
@@ -125,7 +136,7 @@ class Results:
         """
         from fathom import figures
 
-        return figures.make(name, self.frames, **options)
+        return figures.make(name, self.predicted, **options)
 
     def report(
         self,
@@ -150,7 +161,7 @@ class Results:
         if self.frames.runs.is_empty():
             raise FathomError(f"{self.folder}: no run is finished yet; nothing to report")
         return write_report(
-            self.frames,
+            self.predicted,
             self.folder if to is None else Path(to),
             title=self._description["study"],
             study_yaml=self.study_yaml,
@@ -206,8 +217,8 @@ class Results:
         """
         tensors = self.weights(run, which)
         run_id = self._row(run)["run_id"]
-        config = next(r["config"] for r in self._description["runs"] if r["id"] == run_id)
-        activations = [ACTIVATIONS.build(_choice(a)) for a in config["model"]["activation"]]
+        config = self._configs[run_id]
+        activations = [ACTIVATIONS.build(a) for a in read_model(config["model"]).activation]
         layers = [
             LayerWeights(tensors[f"layers.{index}.weight"], tensors[f"layers.{index}.bias"])
             for index in range(len(tensors) // 2)
@@ -244,12 +255,3 @@ class Results:
             "processor": machine["bits"]["cpu"],
             "digest": self.digest,
         }
-
-
-def _choice(plain: str | dict[str, Any]) -> Choice:
-    """Read what `Choice.to_plain` wrote."""
-    if isinstance(plain, str):
-        return Choice(plain)
-    params = {key: value for key, value in plain.items() if key not in {"name", "code"}}
-    known = {key: tuple(v) if isinstance(v, list) else v for key, v in params.items()}
-    return Choice(plain["name"], tuple(sorted(known.items())), plain.get("code", ""))

@@ -9,10 +9,12 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, Self, final
 
+import polars as pl
 import torch
 
 from fathom.api.job import Job
 from fathom.api.own import with_choices, without_arrays
+from fathom.api.predicted import predict_runs
 from fathom.api.results import Results
 from fathom.data.datasets import measure
 from fathom.data.npz import npz_name
@@ -128,6 +130,24 @@ class Study:
         """
         with self._data_folders(data_dir) as folders:
             return _plan(self.runs(allow_runs=allow_runs), workers, folders)
+
+    def predict(self, *, data_dir: Folders = (), allow_runs: int | None = None) -> pl.DataFrame:
+        """Predict every run before training: gradient span with its spread, verdict, and why.
+
+        Data that are not on this machine are not downloaded; a standardised input is assumed then.
+
+        Args:
+            data_dir: Folder or folders where data sets are looked for.
+            allow_runs: Largest number of runs that you agree to, when more than 100,000.
+
+        Returns:
+            One row for each run, see `fathom.api.predicted.predict_runs`.
+
+        Raises:
+            FathomError: If the study, its data or a folder cannot be used.
+        """
+        with self._data_folders(data_dir) as folders:
+            return predict_runs(self.runs(allow_runs=allow_runs), folders)
 
     def run(
         self,

@@ -22,7 +22,7 @@ DTYPES: Final[dict[Precision, torch.dtype]] = {
     "bfloat16": torch.bfloat16,
 }
 
-_NEAR: Final = np.linspace(-20, 20, 8001)  # steps of 1/200: integers and quarters are in it
+_NEAR: Final = np.arange(-4000, 4001) / 200  # integers and quarters are in it, and -h with each h
 _FAR: Final = np.geomspace(20.1, 1e4, 400)
 GRID: Final[Floats] = np.concatenate([-_FAR[::-1], _NEAR, _FAR])
 

@@ -124,12 +124,18 @@ def _shape(activation: Activation) -> Shape:
     )
 
 
+def _rounding(values: Floats) -> Floats:
+    """Return how much of each value may be rounding: of itself, or of 1 where 1 is reached."""
+    finite = np.abs(values[np.isfinite(values)])
+    rounding: Floats = _NOISE * (np.abs(values) + min(1.0, finite.max(initial=0.0)))
+    return rounding
+
+
 def _changes(values: Floats) -> Floats:
     """Return the sign of each step: 0 where it is rounding, NaN where phi is not defined."""
     steps = np.diff(values)
-    finite = np.abs(values[np.isfinite(values)])
-    size = np.maximum(np.abs(values[1:]), np.abs(values[:-1])) + finite.max(initial=0.0).clip(0, 1)
-    signs: Floats = np.where(np.abs(steps) > _NOISE * size, np.sign(steps), 0.0)
+    rounding = _rounding(values)
+    signs = np.where(np.abs(steps) > np.maximum(rounding[1:], rounding[:-1]), np.sign(steps), 0.0)
     return np.where(np.isfinite(steps), signs, np.nan)
 
 
@@ -147,13 +153,13 @@ def _monotone(values: Floats, flats: tuple[tuple[float, float], ...]) -> Monoton
 
 def _symmetry(values: Floats) -> Symmetry:
     mirrored = values[::-1]
-    size = 1e-12 * np.maximum(1e-300, np.abs(values))
-    known = np.isfinite(values) & np.isfinite(mirrored)
-    if not np.array_equal(np.isfinite(values), np.isfinite(mirrored)):
+    known = np.isfinite(values)
+    if not np.array_equal(known, known[::-1]):
         return "neither"
-    if (np.abs(values + mirrored) <= size)[known].all():
+    allowed = _rounding(values)[known]
+    if (np.abs(values + mirrored)[known] <= allowed).all():
         return "odd"
-    return "even" if (np.abs(values - mirrored) <= size)[known].all() else "neither"
+    return "even" if (np.abs(values - mirrored)[known] <= allowed).all() else "neither"
 
 
 def _extremes(phi: Function, values: Floats, kinks: tuple[Kink, ...]) -> list[Extreme]:

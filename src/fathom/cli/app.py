@@ -5,6 +5,7 @@ import typer
 from fathom.cli.catalogue import list_components, schema
 from fathom.cli.results import export_app, report, verify
 from fathom.cli.run import plan, run, show
+from fathom.cli.theory import activation, gain, predict
 
 
 def build_app() -> typer.Typer:
@@ -16,7 +17,7 @@ def build_app() -> typer.Typer:
         pretty_exceptions_enable=False,  # a traceback is our fault, and is to be reported whole
         rich_markup_mode=None,
     )
-    for command in (run, plan, show, report, verify, schema):
+    for command in (run, plan, predict, gain, activation, show, report, verify, schema):
         app.command()(command)
     app.command("list")(list_components)
     app.add_typer(export_app(), name="export")

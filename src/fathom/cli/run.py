@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,6 +23,8 @@ from fathom.cli.options import (
 from fathom.errors import FathomError
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from fathom.api import Results, Study
 
 NOT_ALL_COMPUTED = 1
@@ -121,19 +124,28 @@ def plan(
     smoke: Smoke = False,
     allow: Allow = None,
     yes_run: YesRun = None,
+    predict: Annotated[
+        bool, typer.Option(help="Say what theory expects of every run, too.")
+    ] = True,
     json_: Json = False,
 ) -> None:
-    """Show what a study would cost; nothing is trained."""
+    """Show what a study would cost and what theory expects of it; nothing is trained."""
     from fathom.api.description import describe_plan
 
     loaded = load(study, sets, smoke, allow)
     made = loaded.plan(workers=workers, data_dir=data_dir or (), allow_runs=yes_run)
+    expected = loaded.predict(data_dir=data_dir or (), allow_runs=yes_run) if predict else None
     if json_:
-        print(json.dumps(describe_plan(made)))
+        rows = {} if expected is None else {"predictions": plain_rows(expected)}
+        print(json.dumps(describe_plan(made) | rows))
         return
     from fathom.cli.tables import print_plan
+    from fathom.cli.theory_tables import print_verdicts
 
     print_plan(loaded, made)
+    if expected is not None:
+        print()
+        print_verdicts(expected)
 
 
 def show(study: StudyName, sets: Sets = None, smoke: Smoke = False, allow: Allow = None) -> None:
@@ -175,6 +187,17 @@ def _require_own_folders(names: Sequence[str], studies: "Sequence[Study]") -> No
                 "give each study a name of its own, or run them with different --out"
             )
         owners[slug] = name
+
+
+def plain_rows(table: "pl.DataFrame") -> list[dict[str, object]]:
+    """Return a table's rows as values that JSON can hold; what is not finite becomes None."""
+    return [
+        {
+            key: None if isinstance(v, float) and not math.isfinite(v) else v
+            for key, v in row.items()
+        }
+        for row in table.iter_rows(named=True)
+    ]
 
 
 def _own_output_only(json_: bool) -> contextlib.AbstractContextManager[object]:

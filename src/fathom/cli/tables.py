@@ -26,11 +26,11 @@ def make_console() -> Console:
 
 def print_plan(study: "Study", plan: "Plan") -> None:
     """Print a study's cohorts and what they cost."""
-    table = _table("cohort", ("runs", "right"), ("epochs", "right"), "what is trained")
+    table = make_table("cohort", ("runs", "right"), ("epochs", "right"), "what is trained")
     for name, style in (("memory", "right"), ("time", "right")):
         table.add_column(name, justify=style)  # type: ignore[arg-type]
     for cohort in plan.cohorts[:_MOST_COHORTS]:
-        _add(
+        add_row(
             table,
             cohort.id[:8],
             str(len(cohort.runs)),
@@ -43,11 +43,10 @@ def print_plan(study: "Study", plan: "Plan") -> None:
     console.print(table)
     if len(plan.cohorts) > _MOST_COHORTS:
         console.print(f"... and {len(plan.cohorts) - _MOST_COHORTS} more cohorts")
-    console.print(
+    print_text(
+        console,
         f"{study.name}: {plan.num_runs} runs, {len(plan.cohorts)} cohorts, {plan.workers} workers: "
         f"about {duration(plan.estimated_s)}, {plan.memory_mb:,.0f} MiB",
-        markup=False,
-        highlight=False,
     )
 
 
@@ -59,18 +58,18 @@ def print_summary(study: "Study", results: "Results") -> None:
     if results.missing:
         outcomes.append(f"{len(results.missing)} without a result")
     text = f"{study.name}: {runs.height + len(results.missing)} runs: {', '.join(outcomes)}"
-    console.print(text, markup=False, highlight=False, soft_wrap=True)
+    print_text(console, text)
     if results.missing:
         why = f"why there is no result: {results.folder / 'training.log'}"
-        console.print(why, markup=False, highlight=False, soft_wrap=True)
+        print_text(console, why)
     if runs.is_empty():
         return
     metric = best_metric(runs)
-    table = _table("best runs (last epoch)", (metric, "right"), ("test_accuracy", "right"))
+    table = make_table("best runs (last epoch)", (metric, "right"), ("test_accuracy", "right"))
     ranking = pl.col(metric).fill_nan(None)
     best = runs.sort(ranking, descending=True, nulls_last=True).head(_BEST)
     for row in best.iter_rows(named=True):
-        _add(table, row["name"], f"{row[metric]:.4f}", f"{row['test_accuracy']:.4f}")
+        add_row(table, row["name"], f"{row[metric]:.4f}", f"{row['test_accuracy']:.4f}")
     console.print(table)
 
 
@@ -82,16 +81,17 @@ def best_metric(runs: pl.DataFrame) -> str:
 
 def print_catalogue(rows: Sequence[Mapping[str, Any]]) -> None:
     """Print names, parameters with their defaults, and descriptions."""
-    table = _table("name", "parameters", "what it is")
+    table = make_table("name", "parameters", "what it is")
     for row in rows:
         parameters = (
             key if value is None else f"{key}={value}" for key, value in row["parameters"].items()
         )
-        _add(table, row["name"], ", ".join(parameters), row["text"])
+        add_row(table, row["name"], ", ".join(parameters), row["text"])
     make_console().print(table)
 
 
-def _table(*columns: str | tuple[str, str]) -> Table:
+def make_table(*columns: str | tuple[str, str]) -> Table:
+    """Make a table of columns, each a name or a name with the side that it keeps to."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
         name, side = (column, "left") if isinstance(column, str) else column
@@ -99,9 +99,14 @@ def _table(*columns: str | tuple[str, str]) -> Table:
     return table
 
 
-def _add(table: Table, *cells: str) -> None:
+def add_row(table: Table, *cells: str) -> None:
     """Add a row of plain text: what comes from a study is never taken for markup."""
     table.add_row(*(Text(cell) for cell in cells))
+
+
+def print_text(console: Console, text: str) -> None:
+    """Print text as it is: neither markup nor numbers are coloured."""
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def _shape(hidden: Sequence[int], data: str) -> str:

@@ -19,6 +19,8 @@ from fathom.figures import (
     inits_at_activation,
     layer_maps,
     loss_curves,
+    prediction_by_layer,
+    prediction_scatter,
     training_time,
 )
 from fathom.figures.charts import Chart
@@ -74,9 +76,11 @@ FIGURES: Final[dict[str, FigureSpec]] = {
         _spec(activations_at_init),
         _spec(factor_comparison),
         _spec(training_time),
+        _spec(prediction_scatter),
         _spec(gradient_heatmap, layer_maps.MAX_RUNS),
         _spec(gradient_mean_abs_heatmap, layer_maps.MAX_RUNS),
         _spec(gradient_by_layer, layer_maps.MAX_RUNS),
+        _spec(prediction_by_layer, prediction_by_layer.MAX_RUNS),
         _spec(activation_statistics, activation_statistics.MAX_RUNS),
     )
 }

@@ -60,7 +60,8 @@ class _Layout:
             self.right = 0.3 + 0.08 * min(longest, 28)
         ticks = max(map(_tick_height, chart.panels))
         inner_ticks = max(map(_tick_height, chart.panels[: -chart.columns]), default=0.0)
-        gap = (0.35 if dense else 0.75) if not self.direct else self.right + 0.5
+        gap = 0.35 if dense and not _has_mixed_rows(chart) else 0.75
+        gap = self.right + 0.5 if self.direct else gap
         self.gaps = (gap, (0.55 if dense else 0.75) + inner_ticks)
         self.width = max(_LEFT + _extent(chart.columns, self.panel[0], gap) + self.right, 5.5)
         self.legend_columns = max(1, int((self.width - 0.3) / (0.75 + 0.075 * longest)))
@@ -85,6 +86,16 @@ def _tick_height(panel: Panel) -> float:
     """Estimate how far down the names of the categories reach when they are turned."""
     lengths = [len(clean(category, 24)) for category in panel.x.categories]
     return 0.052 * max(lengths) if sum(lengths) > 30 else 0.0
+
+
+def _has_mixed_rows(chart: Chart) -> bool:
+    """Tell whether neighbours show different quantities, so that each needs its own label."""
+    neighbours = zip(chart.panels, chart.panels[1:], strict=False)
+    return any(
+        left.y.label != right.y.label
+        for index, (left, right) in enumerate(neighbours, 1)
+        if index % chart.columns
+    )
 
 
 def _extent(count: int, size: float, gap: float) -> float:
@@ -207,9 +218,15 @@ def _handle(item: Line | Points | Bars) -> Line2D | Patch:
     if isinstance(item, Bars):
         return Patch(color=item.colours[0])
     if isinstance(item, Points):
-        fill = "none" if item.marker == "ring" else item.colour
-        look = {"marker": MARKERS[item.marker], "markersize": 3.5, "markerfacecolor": fill}
-        return Line2D([], [], color=item.colour, linestyle="none", **look)
+        return Line2D(
+            [],
+            [],
+            color=item.colour,
+            linestyle="none",
+            marker=MARKERS[item.marker],
+            markersize=3.5,
+            markerfacecolor="none" if item.marker == "ring" else item.colour,
+        )
     marker = "o" if item.markers else ""
     style = LINE_STYLES[item.dash]
     return Line2D([], [], color=item.colour, linestyle=style, marker=marker, markersize=3.5)

@@ -69,8 +69,8 @@ def _set_scales(ax: Axes, panel: Panel) -> None:
     ax.set_xscale(panel.x.scale)
     ax.set_yscale(panel.y.scale)
     if panel.x.scale == "linear" and not panel.x.categories:
-        series = (*panel.lines, *panel.points)
-        whole = all(bool((part.x == np.round(part.x)).all()) for part in series)
+        positions = (*(line.x for line in panel.lines), *(points.x for points in panel.points))
+        whole = all(bool((x == np.round(x)).all()) for x in positions)
         ax.xaxis.set_major_locator(MaxNLocator(6, integer=whole, steps=[1, 2, 5, 10]))
 
 

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from fathom.initializers import fixed, orthogonal, scaled, truncated
+from fathom.initializers import critical, fixed, orthogonal, scaled, truncated
 from fathom.initializers.base import Initializer, fans, layer_initializers
 from fathom.initializers.custom import as_factory, custom
 from fathom.registry import Registry
@@ -12,7 +12,13 @@ __all__ = ["INITIALIZERS", "Initializer", "custom", "fans", "layer_initializers"
 
 INITIALIZERS: Final = Registry(
     "initializer",
-    (*scaled.FACTORIES, *fixed.FACTORIES, *truncated.FACTORIES, *orthogonal.FACTORIES),
+    (
+        *scaled.FACTORIES,
+        *fixed.FACTORIES,
+        *truncated.FACTORIES,
+        *orthogonal.FACTORIES,
+        *critical.FACTORIES,
+    ),
     aliases={
         "kaiming_normal": "he_normal",
         "kaiming_uniform": "he_uniform",

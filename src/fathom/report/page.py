@@ -12,7 +12,7 @@ from pathlib import Path
 from fathom.figures.frames import Frames, in_order
 from fathom.report.images import write_images
 from fathom.report.pack import pack
-from fathom.report.payload import charts, compress, study_table, to_script
+from fathom.report.payload import charts, compress, layer_overlays, study_table, to_script
 from fathom.store.commit import commit
 
 _SCRIPTS = ("data", "dom", "state", "charts", "panels", "table", "matrix", "details", "main")
@@ -103,6 +103,7 @@ def render_page(
         style=_asset("page.css"),
         study=to_script(study),
         charts=compress(json.dumps(made, allow_nan=False).encode()),
+        overlays=compress(json.dumps(layer_overlays(frames), allow_nan=False).encode()),
         measurements=compress(packed.content),
         library=compress(library.encode()),
         program=program,

@@ -5,7 +5,11 @@ import gzip
 import json
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
 
 from fathom.figures import FIGURES, Frames, chart
 from fathom.figures.charts import to_plain
@@ -17,9 +21,25 @@ from fathom.figures.frames import (
     values,
 )
 from fathom.figures.palette import style_of
+from fathom.figures.predicted_panels import Overlay, Profile, overlay_chart
+from fathom.figures.prediction_by_layer import overlays
+from fathom.figures.verdict_table import TRAINED_NOTE, forecast, verdict_table
 from fathom.report.pack import LAYER_QUANTITIES, METRICS, Packed
 
+MAX_LAYERS: Final = 25  # of one network in the page's charts of layers; the image files have all
+
 _RUN_FACTS = ("run_id", "name", "outcome", "reason", "epochs_run", "diverged_step", "elapsed_s")
+_JUDGED = (
+    "span_predicted",
+    "span_predicted_sd",
+    *(
+        f"{what}_{when}"
+        for what in ("verdict", "sentence")
+        for when in ("predicted", "start", "end")
+    ),
+    "leaves_band_layer",
+    "scale_leaves_band_layer",
+)
 
 
 def to_script(value: Any) -> str:  # noqa: ANN401 - any JSON value
@@ -48,14 +68,20 @@ def plain_number(value: Any) -> Any:  # noqa: ANN401 - any cell of a table
     return None if math.isnan(value) else ("inf" if value > 0 else "-inf")
 
 
-def run_table(frames: Frames) -> dict[str, list[Any]]:
-    """Return the columns of the page's table; settings are texts under `settings.<name>`."""
+def run_table(frames: Frames, judged: pl.DataFrame) -> dict[str, list[Any]]:
+    """Return the columns of the page's table; settings are texts under `settings.<name>`.
+
+    Args:
+        frames: The measurements.
+        judged: Of `verdict_table`.
+    """
     table = (
         frames.runs
         .select(_RUN_FACTS)
         .join(final_metrics(frames).drop("epoch"), on="run_id", maintain_order="left")
         .join(gradient_spans(frames), on="run_id", maintain_order="left")
-        .select(*_RUN_FACTS, *METRICS, "span_start", "span_end")
+        .join(judged, on="run_id", maintain_order="left")
+        .select(*_RUN_FACTS, *METRICS, "span_start", "span_end", *_JUDGED)
     )
     columns = {name: [plain_number(v) for v in table[name]] for name in table.columns}
     for setting in frames.all_settings:
@@ -98,6 +124,39 @@ def charts(frames: Frames) -> tuple[list[dict[str, Any]], dict[str, str]]:
     return made, left_out
 
 
+def layer_overlays(frames: Frames) -> dict[str, dict[str, Any]]:
+    """Describe prediction and measurement by layer of each run; nothing where none is predicted.
+
+    A page must stay small: of deep networks only some layers are shown, the first and the last
+    among them, and numbers are rounded to what can be seen. The image files have all.
+    """
+    if frames.predictions.is_empty():
+        return {}
+    return {
+        run_id: to_plain(overlay_chart((_for_screen(found),), title="Prediction by layer"))
+        for run_id, found in overlays(frames).items()
+    }
+
+
+def _for_screen(found: Overlay) -> Overlay:
+    count = len(found.layers)
+    kept = np.unique(np.rint(np.linspace(0, count - 1, min(MAX_LAYERS, count))).astype(np.int64))
+    return Overlay(
+        found.label,
+        found.layers[kept],
+        *(_rounded(p, kept) for p in (found.gradient, found.scale, found.cosine)),
+    )
+
+
+def _rounded(profile: Profile, kept: NDArray[np.int64]) -> Profile:
+    """Round to a two-hundredth of the panel's height or better."""
+    numbers = np.concatenate(profile)
+    finite = numbers[np.isfinite(numbers)]
+    height = float(np.ptp(finite)) if finite.size else 0.0
+    decimals = math.ceil(-math.log10(height / 200)) if height > 0 else 6
+    return Profile(*(np.round(values[kept], decimals) for values in profile))
+
+
 def study_table(
     frames: Frames,
     packed: Packed,
@@ -109,12 +168,14 @@ def study_table(
     left_out: Mapping[str, str],
 ) -> dict[str, Any]:
     """Collect what the page reads at once; the charts and the packed measurements come apart."""
+    judged = verdict_table(frames)
     return {
         "title": title,
         "facts": list(facts.items()),
         "yaml": study_yaml,
         "settings": setting_table(frames),
-        "runs": run_table(frames),
+        "runs": run_table(frames, judged),
+        "forecast": {"sentence": forecast(frames, judged).sentence, "note": TRAINED_NOTE},
         "files": dict(files),
         "left_out": list(left_out.items()),
         "packed": {

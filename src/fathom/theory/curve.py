@@ -22,6 +22,9 @@ SMALLEST: Final = 1e-10
 LARGEST: Final = 1e8
 FAR: Final = 1e10  # where the growth at infinity is read off
 _NUM_POINTS: Final = 241
+_FIRST: Final = math.log(SMALLEST)
+_WIDTH: Final = (math.log(LARGEST) - _FIRST) / (_NUM_POINTS - 1)
+_NUM_PARTS: Final = 12  # small variances need fewer panels than large ones
 _HOMOGENEOUS: Final = 1e-9
 _BEYOND_NUMBERS: Final = 690.0  # logarithm
 
@@ -54,7 +57,7 @@ class Curve:
     @property
     def keeps_0(self) -> bool:
         """True where phi(0) = 0, so that q = 0 stays 0 without bias."""
-        return self.value_at_0 < 1e-24  # of phi = f(h) - f(0) rounding may be left
+        return self.value_at_0 == 0
 
 
 @functools.lru_cache(maxsize=256)
@@ -65,13 +68,9 @@ def curve(phi: Nonlinearity) -> Curve:
         phi: The activation; its E phi^2 must be finite.
     """
     q = np.geomspace(SMALLEST, LARGEST, _NUM_POINTS)
-    at = sample(phi, q)
     with np.errstate(all="ignore"):
-        root = np.sqrt(at.weight)
-        value, slope = root * at.value, root * at.slope
-        square, slope_square = (value * value).sum(1), (slope * slope).sum(1)
-        # From the density: d ln m_2 / d ln q, which is exact to rounding even where phi waves.
-        log_slope = (value * value * (at.z * at.z - 1)).sum(1) / 2 / square
+        rows = [_rows(phi, part) for part in np.array_split(q, _NUM_PARTS)]
+        square, log_slope, square_1st, slope_square = np.concatenate(rows, axis=1)
         ratios = square / q
         spread = float(np.abs(ratios / ratios[0] - 1).max())
         pieces = _cubics(q, ratios, log_slope - 1)
@@ -79,13 +78,24 @@ def curve(phi: Nonlinearity) -> Curve:
     return Curve(
         q=q,
         square=square,
-        square_1st=square / q * log_slope if phi.jumps else (value * slope * at.h).sum(1) / q,
+        square_1st=square_1st,
         slope_square=np.full_like(q, np.inf) if phi.slope_diverges else slope_square,
         pieces=pieces,
         is_homogeneous=spread < _HOMOGENEOUS,
         value_at_0=float(zero.square[0]),
         slope_at_0=float(zero.slope_square[0]),
     )
+
+
+def _rows(phi: Nonlinearity, q: Floats) -> Floats:
+    """Return m_2, d ln m_2 / d ln q, d m_2 / dq and mu_2, `[4, Q]`."""
+    at = sample(phi, q)
+    square = at.mean_product(at.value, at.value)
+    # From the density, which is exact to rounding even where phi waves, relative to m_2.
+    log_slope = at.mean_product(at.value, at.value * (at.z * at.z - 1)) / 2 / square
+    slope_form = at.mean_product(at.value, at.slope * at.h) / q
+    square_1st = square / q * log_slope if phi.jumps else slope_form
+    return np.stack([square, log_slope, square_1st, at.mean_product(at.slope, at.slope)])
 
 
 def _cubics(q: Floats, ratios: Floats, log_slopes: Floats) -> Floats:
@@ -98,10 +108,6 @@ def _cubics(q: Floats, ratios: Floats, log_slopes: Floats) -> Floats:
     outer = [[0.0, 0.0, slopes[i], heights[i]] for i in (0, -1)]
     pieces: Floats = np.vstack([outer[:1], inner, outer[1:]])
     return pieces
-
-
-_FIRST: Final = math.log(SMALLEST)
-_WIDTH: Final = (math.log(LARGEST) - _FIRST) / (_NUM_POINTS - 1)
 
 
 def rough_map(
@@ -127,9 +133,7 @@ def rough_map(
     return evaluate
 
 
-def rough_step(
-    found: Curve, weight_scale: float, bias_variance: float
-) -> Callable[[float], float]:
+def rough_step(found: Curve, weight_scale: float, bias_variance: float) -> Callable[[float], float]:
     """Return the same for one variance at a time, in a microsecond, to go through many layers."""
     pieces: list[list[float]] = found.pieces.tolist()
 

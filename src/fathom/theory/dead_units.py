@@ -1,5 +1,6 @@
 """How many units start out dead: slope 0 on every input of a probe batch, so no gradient at all."""
 
+import itertools
 import math
 from typing import Final
 
@@ -65,8 +66,11 @@ def zero_slope_intervals(phi: Nonlinearity) -> tuple[Interval, ...]:
     Not covered: a tail that reaches 0 by rounding only, as tanh's does, which is not counted.
     """
     ends = (-math.inf, *phi.kinks, math.inf)
-    stretches = zip(ends[:-1], ends[1:], strict=True)
-    return tuple(stretch for stretch in stretches if (phi.slope(_inside(*stretch)) == 0).all())
+    return tuple(
+        (low, high)
+        for low, high in itertools.pairwise(ends)
+        if (phi.slope(_inside(low, high)) == 0).all()
+    )
 
 
 def _inside(low: float, high: float) -> Floats:

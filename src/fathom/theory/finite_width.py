@@ -24,7 +24,8 @@ from fathom.theory.network import Network
 from fathom.theory.nonlinearity import Floats
 
 LARGEST_SD: Final = 0.85  # of qhat / q; beyond it an expansion around q has been seen to fail
-LARGEST_FACTOR_SD: Final = 0.5  # of a layer's factor of |d|^2; beyond it its ln is not Gaussian
+LARGEST_NEGLECT: Final = 1.0  # sum of (relative variance of |d_k|^2 / |d_{k+1}|^2)^2 over layers
+LARGEST_COSINE_SQUARE: Final = 0.1  # between W phi(h) and d; else reuse of W is no small change
 _SMALLEST_RESPONSE: Final = 1e-3  # |d ln mu_2 / d ln q| that could show: 0.01 decades in 50 layers
 _DECADES: Final = 1 / (2 * np.log(10))  # from ln of a square to log10 of its root
 
@@ -72,7 +73,7 @@ class _Layers(NamedTuple):
         slope_noise: Variance that one unit gives to ln |d_k|^2.
         covariance: Of the two.
         kept: Share of the variance of |h_k|^2 that orthogonal weights take away.
-        alignment: n_{k+1} times the mean squared cosine between W phi(h_k) and d_{k+1}.
+        cosine_square: Mean squared cosine of the angle between W phi(h_k) and d_{k+1}.
         reuse: What forward and backward pass using the same weights adds to the mean of ln |d_k|^2.
     """
 
@@ -86,7 +87,7 @@ class _Layers(NamedTuple):
     slope_noise: Floats
     covariance: Floats
     kept: Floats
-    alignment: Floats
+    cosine_square: Floats
     reuse: Floats
 
 
@@ -101,7 +102,8 @@ def gradient_statistics(
     Not covered: the spread over inputs. The numbers are those of one input; a sum over a batch,
     whose inputs are correlated, has the same mean and a slightly narrower band. d_L is taken as
     independent of h_L. Entries that are not Gaussian leave the spread as it is, and move the mean
-    by less than 0.02 decades in 50 layers of 256 units.
+    by less than 0.02 decades in 50 layers of 256 units. Where q collapses, log10_sd of deep layers,
+    which is below 0.05 there, may be too small by a factor.
 
     Args:
         network: The network.
@@ -163,7 +165,7 @@ def _layers(network: Network, q_L: Floats, at_L: Moments, kept_L: Floats) -> _La
         - 2 * kept * slope_response**2,
         covariance=scale / q_next * (joint - at.square) - 2 * kept * response * slope_response,
         kept=kept,
-        alignment=alignment,
+        cosine_square=alignment / num[1:],
         reuse=(joint / at.square - kept_backward) * (alignment - 1),
     )
 
@@ -228,14 +230,20 @@ def _doubt(layers: _Layers, mean_L: Floats, variance_L: Floats) -> str:
     lost_L = ~np.isfinite(mean_L + variance_L)
     if lost_L.any():
         return f"no finite moments around layer {1 + int(np.flatnonzero(lost_L).max())}"
-    noisy_K = layers.slope_noise > LARGEST_FACTOR_SD**2 * layers.num
+    neglected_K = (layers.slope_noise / layers.num) ** 2  # the order that is left out
+    too_narrow_K = (neglected_K == neglected_K.max(initial=0.0)) & (
+        neglected_K.sum() > LARGEST_NEGLECT
+    )
     wide_K = np.sqrt(variance_L[:-1]) > LARGEST_SD
     wide_K &= np.abs(layers.slope_response) > _SMALLEST_RESPONSE
     doubts = (
         (
-            noisy_K,
-            "the factor by which layer {} changes squared gradients differs by more than "
-            f"{LARGEST_FACTOR_SD:.0%} between networks",
+            too_narrow_K,
+            "the network is too narrow for its depth, layer {} the most",
+        ),
+        (
+            layers.cosine_square > LARGEST_COSINE_SQUARE,
+            "the gradient that reaches layer {} comes back along the signal that left it",
         ),
         (
             wide_K,

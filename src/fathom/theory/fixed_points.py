@@ -17,13 +17,14 @@ import numpy as np
 from scipy import optimize
 
 from fathom.theory.curve import FAR, LARGEST, SMALLEST, Curve, curve, rough_map
+from fathom.theory.gaussian import sample
 from fathom.theory.meanfield import layer_moments
 from fathom.theory.nonlinearity import Floats, Nonlinearity
 
 _NUM_SCANNED: Final = 2000
-_ROUNDING: Final = 1e-13
-_WIDENINGS: Final = 8  # where the scan, good to 1e-6, and the exact map disagree about a sign
-_NEARLY: Final = 1e-4
+_ROUNDING: Final = 1e-10  # of functions like sigmoid(h) - 1/2 few digits are left at small h
+_NEARLY: Final = 1e-3
+_SAME: Final = 1e-6  # relative distance below which two roots are one
 _TOUCHING: Final = 1e-8  # constants of half-stable points are written with about as many digits
 
 Growth = Callable[[float], float]
@@ -66,7 +67,9 @@ def growth_at(phi: Nonlinearity, q: float, weight_scale: float, bias_variance: f
         weight_scale: s_w^2.
         bias_variance: s_b^2.
     """
-    return (weight_scale * float(layer_moments(phi, q).square[0]) + bias_variance) / q - 1
+    at = sample(phi, q)
+    square = float(at.mean_product(at.value, at.value)[0])
+    return (weight_scale * square + bias_variance) / q - 1
 
 
 @functools.lru_cache(maxsize=4096)
@@ -94,32 +97,54 @@ def fixed_points(
 
 def _scan(
     phi: Nonlinearity, found: Curve, weight_scale: float, bias_variance: float
-) -> Iterator[float]:
+) -> list[float]:
     q = np.geomspace(SMALLEST, LARGEST, _NUM_SCANNED)
     at_0 = weight_scale * found.value_at_0 + bias_variance
-    if 0 < at_0 < SMALLEST:  # the root may lie as low as V(0)
+    if 0 < at_0 < SMALLEST:  # a root may lie as low as V(0)
         q = np.append(at_0 / 2, q)
     growth = rough_map(found, weight_scale, bias_variance)(q) / q - 1
 
     def exact(log_q: float) -> float:
         return growth_at(phi, math.exp(log_q), weight_scale, bias_variance)
 
-    log_q = np.log(q)
+    log_q, roots = np.log(q), list[float]()
+    for left, right in _windows(growth):
+        for root in _refine(exact, float(log_q[left]), float(log_q[right])):
+            if all(abs(root - other) > _SAME for other in roots):
+                roots.append(root)
+    return [math.exp(root) for root in sorted(roots)]
+
+
+def _windows(growth: Floats) -> Iterator[tuple[int, int]]:
+    """Yield the intervals where the growth changes sign, or turns round close to 0."""
     clear = np.flatnonzero(np.abs(growth) > _ROUNDING)
     signs = np.sign(growth[clear])
-    for left, right in zip(clear[:-1], clear[1:], strict=True):
-        if growth[left] * growth[right] < 0:
-            yield from _refine(exact, log_q, int(left), int(right))
-        elif (turn := _touching(growth, left)) is not None:
-            pass
-    del signs
+    crossings = np.flatnonzero(signs[:-1] != signs[1:])
+    yield from zip(clear[crossings].tolist(), clear[crossings + 1].tolist(), strict=True)
+    size = np.where(np.abs(growth) > _ROUNDING, np.abs(growth), np.nan)
+    turns = (size[1:-1] < _NEARLY) & (size[1:-1] <= size[:-2]) & (size[1:-1] <= size[2:])
+    yield from ((int(i), int(i) + 2) for i in np.flatnonzero(turns))
 
 
-def _refine(exact: Growth, log_q: Floats, left: int, right: int) -> Iterator[float]:
-    """Find the root between two points of the scan."""
-    for _ in range(_WIDENINGS):
-        ends = log_q[left], log_q[right]
-        if exact(ends[0]) * exact(ends[1]) < 0:
-            yield math.exp(optimize.brentq(exact, *ends, xtol=1e-15, rtol=1e-14))
-            return
-        left, right = max(left - 1, 0), min(right + 1, len(log_q) - 1)
+def _refine(exact: Growth, left: float, right: float) -> list[float]:
+    """Find the roots in an interval: one, none, or two that the scan could not tell apart.
+
+    The scan is good to 1e-6: where its sign is not the exact one, look a little further.
+    """
+    at_left, at_right = exact(left), exact(right)
+    if at_left * at_right > 0:
+        left, right = left - (right - left), right + (right - left)
+        at_left, at_right = exact(left), exact(right)
+    if at_left * at_right < 0:
+        return [_brent(exact, left, right)]
+    side = math.copysign(1.0, at_left)
+    turn = optimize.minimize_scalar(
+        lambda log_q: side * exact(log_q), bounds=(left, right), method="bounded"
+    )
+    if turn.fun < 0:
+        return [_brent(exact, left, turn.x), _brent(exact, turn.x, right)]
+    return [float(turn.x)] if turn.fun < _TOUCHING else []
+
+
+def _brent(exact: Growth, left: float, right: float) -> float:
+    return float(optimize.brentq(exact, left, right, xtol=1e-15, rtol=1e-14))

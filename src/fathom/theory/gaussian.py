@@ -42,6 +42,13 @@ class Sample(NamedTuple):
             expectation: Floats = np.einsum("qn,qn->q", self.weight, integrand)
         return expectation
 
+    def mean_product(self, first: Floats, second: Floats) -> Floats:
+        """Return the expectation `[Q]` of a product that may overflow where the weight is tiny."""
+        with np.errstate(all="ignore"):
+            root = np.sqrt(self.weight)
+            expectation: Floats = ((root * first) * (root * second)).sum(1)
+        return expectation
+
 
 def sample(phi: Nonlinearity, q: Floats | float, *, window: float | None = None) -> Sample:
     """Evaluate an activation where expectations over h ~ N(0, q) are taken.

@@ -16,6 +16,7 @@ from fathom.theory.network import Network
 from fathom.theory.nonlinearity import Floats, Nonlinearity
 
 _BESIDE_ZERO: Final = np.array([-1e-30, 1e-30])
+_NOTHING: Final = 1e-12  # what rounding, or 1e-30 beside 0, may leave of phi(0) = 0
 _SLOPE_MOMENTS: Final = ("slope_square", "slope_fourth", "slope_square_h2")
 
 
@@ -86,7 +87,8 @@ def _at_zero(phi: Nonlinearity) -> Moments:
     """Return the limits of all moments as q goes to 0; NaN where a kink leaves none."""
     with np.errstate(all="ignore"):
         value, slope = phi.value(_BESIDE_ZERO), phi.slope(_BESIDE_ZERO)
-        steady = bool((value == 0).all())
+        value[np.abs(value) < _NOTHING] = 0.0
+        slope[np.abs(slope) < _NOTHING] = 0.0
         one = {
             "mean": value.mean(),
             "square": (value**2).mean(),
@@ -96,7 +98,7 @@ def _at_zero(phi: Nonlinearity) -> Moments:
             "value_slope_h": 0.0,
             "square_slope_square": (value**2 * slope**2).mean(),
             "slope_square_h2": 0.0,
-            "square_1st": (slope**2).mean() if steady else np.nan,
+            "square_1st": np.nan if value.any() else (slope**2).mean(),
             "square_2nd": np.nan,
             "slope_square_1st": np.nan,
             "slope_square_2nd": np.nan,
@@ -132,8 +134,8 @@ class Propagation(NamedTuple):
             the squares summed over the units of a layer.
         map_slope: V' = dq_{l+1} / dq_l, `[L-1]`.
         gradient_log10: log10 of the rms over units of dL/dh in a layer over that in layer L,
-            `[L]`: .5 sum of log10 chi, and .5 log10(n_L / n_l) as a sum over fewer units is a mean
-            of more. Mean field says the log of a mean; the mean of the log is lower at finite width.
+            `[L]`: .5 sum of log10 chi + .5 log10(n_L / n_l). It is the log of a mean square; the
+            mean of the log, which single networks show, is lower at finite width.
         moments: Moments of phi_l at q_l, one for each layer, each `[1]`.
         lost_at: First layer, from 1, whose q is 0 or not finite; None if there is none.
     """

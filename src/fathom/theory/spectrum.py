@@ -11,23 +11,23 @@ def jacobian_spread(network: Network, q_L: Floats) -> Floats:
     """Predict the relative variance of the squared singular values of dphi_l/dx, layer by layer.
 
     With J_l = D_l W_l J_{l-1}, D_l = diag phi'(h_l), and m_k the mean of the k-th powers of the n_l
-    eigenvalues of J_l J_l^T, the spread is m_2/m_1^2 - 1. A layer adds E phi'^4/(E phi'^2)^2 - 1 for
-    its slopes and, where widths are equal, 1 for Gaussian weights and 0 for orthogonal ones: the
-    spread grows linearly with depth. 0 is dynamical isometry.
+    eigenvalues of J_l J_l^T, the spread is m_2/m_1^2 - 1. A layer adds E phi'^4/(E phi'^2)^2 - 1
+    for its slopes and, where widths are equal, 1 for Gaussian weights and 0 for orthogonal ones:
+    the spread grows linearly with depth. 0 is dynamical isometry.
 
-    Source: Pennington, Schoenholz & Ganguli 2017, arXiv:1711.04735, eqs. 16 and 22 (equal widths).
-    Unequal widths n_{l-1} -> n_l multiply m_2/m_1^2 by n_l/n_{l-1} before that; orthogonal weights
-    that narrow multiply the spread instead (free compression).
+    Source: Pennington, Schoenholz & Ganguli 2017, arXiv:1711.04735 (equal widths); the factors of
+    unequal widths are the free product's with a rectangular matrix.
 
-    Not covered: corrections of order 1/n; m_1 itself fluctuates more than that from draw to draw.
+    Not covered: corrections of order 1/n, and slopes that grow so steeply near a pole that E phi'^4
+    is infinite while E phi'^2 is not.
 
     Args:
         network: The network.
         q_L: Variance of the pre-activations of each layer, `[L]`.
 
     Returns:
-        `[L]`; NaN from the layer on whose q is 0, infinite or NaN, whose slope is 0 almost
-        everywhere or whose slope has no fourth moment.
+        `[L]`; NaN from the layer on whose q is 0, infinite or NaN, or through whose slope nothing
+        passes or no finite mean square.
     """
     spread = 0.0
     spread_L = np.full(network.depth, np.nan)

@@ -53,7 +53,8 @@ function drawChart(target, chart, { panelHeight = 230 } = {}) {
   });
 }
 
-const hasNames = (panel) => [...(panel.lines ?? []), ...(panel.bars ?? [])].some((s) => s.name);
+const hasNames = (panel) => ["lines", "points", "bars"]
+  .some((kind) => panel[kind]?.some((series) => series.name));
 
 function toPlotly(chart, { rows, height, legend }) {
   const colours = theme();
@@ -78,6 +79,9 @@ function toPlotly(chart, { rows, height, legend }) {
     addAxes(layout, chart, index, place, colours);
     const { suffix } = place;
     for (const line of panel.lines ?? []) data.push(...lineTraces(line, suffix, named, colours));
+    for (const points of panel.points ?? []) {
+      data.push(pointsTrace(points, suffix, named, colours));
+    }
     for (const bars of panel.bars ?? []) data.push(barTrace(bars, panel, suffix, named));
     if (panel.heat_map) data.push(heatMapTrace(layout, panel, suffix, colours));
   });
@@ -102,7 +106,8 @@ function addAxes(layout, chart, index, place, colours) {
   const look = { gridcolor: grid, linecolor: grid, tickcolor: grid, zeroline: false, nticks: 6,
     ticks: "outside", ticklen: 3, showgrid: !panel.heat_map };
   const x = { ...look, domain: place.x, anchor: `y${suffix}`, title: axisTitle(panel.x),
-    ...wholeTicks(panel.heat_map?.x ?? panel.lines?.flatMap((line) => line.x)) };
+    ...wholeTicks(panel.heat_map?.x
+      ?? [...(panel.lines ?? []), ...(panel.points ?? [])].flatMap((series) => series.x)) };
   const y = { ...look, domain: place.y, anchor: `x${suffix}`, ...wholeTicks(panel.heat_map?.y) };
   for (const [axis, description] of [[x, panel.x], [y, panel.y]]) {
     if (description.scale === "log") Object.assign(axis, { type: "log", exponentformat: "power" });
@@ -113,7 +118,8 @@ function addAxes(layout, chart, index, place, colours) {
   const below = chart.panels[index + chart.columns];
   if (below?.x.label === panel.x.label) delete x.title;
   const same = chart.panels.findIndex((other) => other.y.label === panel.y.label);
-  if (!panel.heat_map && same < index) y.matches = `y${same ? same + 1 : ""}`;
+  const alone = panel.heat_map || panel.y.shared === false;
+  if (!alone && same < index) y.matches = `y${same ? same + 1 : ""}`;
   else if (panel.y.high !== undefined) y.range = cutRange(chart, panel);
   layout[`xaxis${suffix}`] = x;
   layout[`yaxis${suffix}`] = y;
@@ -169,6 +175,26 @@ function bandTraces(line, axes) {
     { ...edge, y: known.map((i) => line.high[i]), fill: "tonexty",
       fillcolor: rgba(line.colour, 0.12) },
   ];
+}
+
+const SYMBOLS = { dot: "circle", ring: "circle-open", down: "triangle-down", up: "triangle-up" };
+
+function pointsTrace(points, suffix, named, colours) {
+  const name = plotText(points.name ?? "");
+  const trace = { type: "scatter", mode: "markers", xaxis: `x${suffix}`, yaxis: `y${suffix}`,
+    x: points.x, y: points.y, name, legendgroup: points.name,
+    marker: { color: colours.line(points.colour), symbol: SYMBOLS[points.marker],
+      size: points.marker === "ring" || points.marker === "dot" ? 5 : 8 },
+    showlegend: Boolean(name) && !named.has(points.name),
+    text: points.labels?.map((label) => plotText(label)),
+    hovertemplate: `${points.labels ? "%{text}<br>" : ""}%{x:.4g}: %{y:.4g}<extra>${name}</extra>` };
+  named.add(points.name);
+  if (points.x_low) {
+    trace.error_x = { type: "data", symmetric: false, thickness: 0.7, width: 0,
+      array: points.x_high.map((high, i) => high - points.x[i]),
+      arrayminus: points.x_low.map((low, i) => points.x[i] - low) };
+  }
+  return trace;
 }
 
 function barTrace(bars, panel, suffix, named) {

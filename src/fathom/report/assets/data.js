@@ -13,7 +13,8 @@ function toNumber(value) {
 }
 
 const NUMBER_COLUMNS = [
-  "epochs_run", "diverged_step", "elapsed_s", "span_start", "span_end",
+  "epochs_run", "diverged_step", "elapsed_s", "span_start", "span_end", "span_predicted",
+  "span_predicted_sd", "leaves_band_layer", "scale_leaves_band_layer",
   ...Object.keys(study.packed.metrics),
 ];
 
@@ -47,6 +48,8 @@ async function inflate(id) {
   const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
   return new Response(stream).arrayBuffer();
 }
+
+const inflateJson = async (id) => JSON.parse(new TextDecoder().decode(await inflate(id)));
 
 /** Turns a packed integer into the number that it stands for. */
 function decode(integer, [kind, step]) {

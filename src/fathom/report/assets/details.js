@@ -22,8 +22,19 @@ const RUN_FACTS = [
   ...PARTS.map((part) => [`final ${part} accuracy`, (run) => percent(run[`${part}_accuracy`])]),
   ...PARTS.map((part) => [`final ${part} loss [nats]`, (run) => short(run[`${part}_loss`])]),
   ["gradient span [decades]", (run) => `${decades(run.span_start)} → ${decades(run.span_end)}`],
+  ["predicted span [decades]", predictedDecades],
+  ...VERDICTS.map(([when, title]) => [title, (run) => run[`sentence_${when}`]]),
+  ["gradient leaves the predicted band", (run) => bandExit(run, "leaves_band_layer")],
+  ["scale leaves the predicted band", (run) => bandExit(run, "scale_leaves_band_layer")],
   ["time", (run) => seconds(run.elapsed_s)],
 ];
+
+/** Says in which layer a run leaves its band first, on the signal's way. */
+function bandExit(run, key) {
+  if (run.verdict_predicted === "no prediction") return "–";
+  const way = key === "leaves_band_layer" ? "back from the last" : "from the first";
+  return Number.isNaN(run[key]) ? "nowhere" : `at layer ${run[key]}, ${way}`;
+}
 
 /** A table with a column for each run; what differs is bold. */
 function comparison(chosen) {
@@ -41,7 +52,7 @@ function comparison(chosen) {
 let drawnSelection = "";
 
 /** Draws the selected runs' charts, but only when the selection changed. */
-function updatePanels(measurements) {
+function updatePanels(measurements, overlays) {
   const wanted = state.selected.join(",");
   if (wanted === drawnSelection) return;
   drawnSelection = wanted;
@@ -51,11 +62,14 @@ function updatePanels(measurements) {
     target.replaceChildren();
     return;
   }
-  const charts = chartsOf(state.selected.map((id) => runById.get(id)), measurements);
+  const charts = chartsOf(state.selected.map((id) => runById.get(id)), measurements, overlays);
   const places = charts.map((chart) => element("div", {
     className: chart.columns === 1 || chart.panels.length === 1 ? "chart half" : "chart" }));
   target.replaceChildren(...places);
   charts.forEach((chart, index) => drawChart(places[index], chart));
+  charts.forEach((chart, index) => {
+    if (chart.note) places[index].after(element("p", { className: "hint chart" }, chart.note));
+  });
 }
 
 let drawnFigure = "";

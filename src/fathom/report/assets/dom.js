@@ -24,6 +24,12 @@ function decades(span) {
   return `${sign}${text}${span <= -3 ? " ▼" : span >= 3 ? " ▲" : ""}`;
 }
 
+/** Writes a predicted span with two standard deviations. */
+function predictedDecades(run) {
+  const { span_predicted: span, span_predicted_sd: sd } = run;
+  return Number.isFinite(span) && sd > 0 ? `${decades(span)} ± ${(2 * sd).toFixed(1)}` : decades(span);
+}
+
 function seconds(time) {
   if (!Number.isFinite(time)) return "–";
   if (time < 60) return `${time.toPrecision(2)} s`;
@@ -51,6 +57,10 @@ function outcomeText(run) {
   if (run.outcome === "stopped_early") return `stopped early, epoch ${run.epochs_run}`;
   return run.outcome;
 }
+
+// When a verdict is given, and what it is called.
+const VERDICTS = [["predicted", "verdict, predicted"], ["start", "verdict, before training"],
+  ["end", "verdict, at the end"]];
 
 const OUTCOME_SIGNS = new Map([["completed", "✓"], ["stopped_early", "◼"], ["diverged", "✕"]]);
 

@@ -7,6 +7,9 @@ function buildHeader() {
   const outcomes = [...counts].map(([outcome, count]) => `${count} ${outcome.replace("_", " ")}`);
   const total = `${runs.length} run${runs.length === 1 ? "" : "s"}`;
   byId("summary").textContent = `${total}: ${outcomes.join(", ")}`;
+  byId("forecast").textContent = study.forecast.sentence;
+  byId("forecast").title = study.forecast.note;
+  byId("forecast").hidden = !study.forecast.sentence;
   const fixed = study.settings.filter(({ values }) => values.length === 1)
     .map(({ name, values }) => [name, values[0].label]);
   const swept = varying.map(({ name, values }) => [`${name} (${values.length})`,
@@ -32,14 +35,15 @@ async function buildCharts() {
     notice("The charts need a newer browser, any from 2023 on; the table and the images do not.");
     return;
   }
-  const [measurements, figures] = await Promise.all([
+  const [measurements, figures, overlays] = await Promise.all([
     inflate("measurements").then((buffer) => new Measurements(buffer)),
-    inflate("charts").then((buffer) => JSON.parse(new TextDecoder().decode(buffer))),
+    inflateJson("charts"),
+    inflateJson("overlays"),
     loadLibrary(),
   ]);
   buildLeftOut(figures);
   const draw = () => {
-    updatePanels(measurements);
+    updatePanels(measurements, overlays);
     updateFigure(figures);
   };
   onChange(draw);

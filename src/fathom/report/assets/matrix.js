@@ -13,7 +13,8 @@ const MEASURES = [
   ...["test", "train", "validation"].map((part) => ({ key: `${part}_accuracy`,
     title: `final ${part} accuracy`, colours: CIVIDIS, place: (value) => value,
     ends: ["0 %", "100 %"], text: (value) => `${Math.round(100 * value)}`, full: percent })),
-  ...[["span_start", "gradient span at the start"], ["span_end", "gradient span at the end"]].map(
+  ...[["span_predicted", "predicted gradient span"], ["span_start", "gradient span at the start"],
+    ["span_end", "gradient span at the end"]].map(
     ([key, title]) => ({ key, title, colours: PURPLE_ORANGE,
       place: (value) => 0.5 + Math.max(-0.5, Math.min(0.5, value / (2 * MAX_SPAN))),
       ends: [`−${MAX_SPAN} decades: vanishes`, `+${MAX_SPAN}: explodes`],

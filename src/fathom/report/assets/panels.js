@@ -21,11 +21,17 @@ function spread(count, most) {
 }
 
 /** All charts of the chosen runs, in the order in which they are shown. */
-function chartsOf(chosen, measurements) {
+function chartsOf(chosen, measurements, overlays) {
   const maps = Object.keys(GRADIENT_LABELS).map((name) => heatMaps(chosen, measurements, name));
   const profiles = chosen.length > 1
     ? comparedProfiles(chosen, measurements) : singleProfiles(chosen[0], measurements);
-  return [curves(chosen, measurements), ...maps, ...profiles];
+  return [curves(chosen, measurements), ...overlaid(chosen, overlays), ...maps, ...profiles];
+}
+
+/** Prediction and measurement by layer, one row for each run that has them. */
+function overlaid(chosen, overlays) {
+  const found = chosen.map((run) => overlays[run.id]).filter(Boolean);
+  return found.length ? [{ ...found[0], panels: found.flatMap((chart) => chart.panels) }] : [];
 }
 
 /** Loss and accuracy over epochs; colours tell parts apart, or runs where there are several. */

@@ -68,7 +68,8 @@ function passes(run) {
   for (const [name, wanted] of state.filters) {
     if (!wanted.has(filterValue(run, name))) return false;
   }
-  const text = [run.name, run.outcome, run.reason, ...Object.values(run.settings)]
+  const verdicts = VERDICTS.map(([when]) => run[`verdict_${when}`]);
+  const text = [run.name, run.outcome, run.reason, ...verdicts, ...Object.values(run.settings)]
     .join(" ").toLowerCase();
   return state.text.toLowerCase().split(/\s+/).every((word) => text.includes(word));
 }

@@ -9,16 +9,23 @@ const COLUMNS = [
     text: (run) => `${OUTCOME_SIGNS.get(run.outcome) ?? ""} ${outcomeText(run)}`,
     sort: (run) => run.outcome, hint: (run) => run.reason },
   ...PARTS.map((part) => ({ key: `${part}_accuracy`, title: `${part} acc.`,
-    numeric: true, share: true, text: (run) => percent(run[`${part}_accuracy`]),
+    numeric: true, share: true, known: true, text: (run) => percent(run[`${part}_accuracy`]),
     help: `Accuracy on the ${part} data at the last epoch` })),
+  { key: "span_predicted", title: "predicted span", numeric: true, known: true,
+    text: predictedDecades,
+    help: "What theory says of the gradient span before training, in decades, with two standard "
+      + "deviations" },
   { key: "span_start", title: "gradient span start", numeric: true,
     text: (run) => decades(run.span_start),
     help: "log10 of rms dL/dh in the first hidden layer over the last, before training, "
       + "in decades; 0 is ideal, ▼ vanishes, ▲ explodes" },
   { key: "span_end", title: "span end", numeric: true, text: (run) => decades(run.span_end),
     help: "The same at the last epoch, in decades" },
+  ...VERDICTS.map(([when, title]) => ({ key: `verdict_${when}`, title,
+    text: (run) => run[`verdict_${when}`], hint: (run) => run[`sentence_${when}`],
+    help: "By fixed rules on the numbers of the layers; point at a cell to read why" })),
   { key: "elapsed_s", title: "time", numeric: true, text: (run) => seconds(run.elapsed_s) },
-].filter(({ key, share }) => !share || runs.some((run) => Number.isFinite(run[key])));
+].filter(({ key, known }) => !known || runs.some((run) => Number.isFinite(run[key])));
 
 const rowByRun = new Map();
 
@@ -69,6 +76,9 @@ function buildRow(run) {
   const cells = COLUMNS.map((column) => {
     const cell = element("td", { className: column.numeric ? "number" : "" }, column.text(run));
     if (column.hint) cell.title = column.hint(run);
+    if (column.key.startsWith("verdict_")) {
+      cell.classList.add("verdict", run[column.key].replace(" ", "-"));
+    }
     if (column.key === "outcome" && OUTCOME_SIGNS.has(run.outcome)) cell.classList.add(run.outcome);
     if (column.share && Number.isFinite(run[column.key])) {
       cell.classList.add("share");

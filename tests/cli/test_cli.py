@@ -9,26 +9,19 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
+from command import STUDY, Fathom, Outcome
 
 from fathom.api import Results
 from fathom.api.job import Job
-from fathom.cli import main
 from fathom.cli.catalogue import KINDS
 from fathom.errors import StoreError
 
 COMMAND = [sys.executable, "-c", "from fathom.cli import main; main()"]
-STUDY = """\
-data: {name: digits, limit: 128}
-activation: [relu, tanh]
-model: {depth: 1, width: 8}
-train: {epochs: 2, lr: 0.1}
-record: {probe_size: 32}
-"""
 OWN = """\
 import torch
 
@@ -41,44 +34,6 @@ def bad(h):
         raise ValueError("out of spoons")
     return h * 2
 """
-
-
-class Outcome(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-
-Fathom = Callable[..., Outcome]
-
-
-@pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "s.yaml").write_text(STUDY)
-    return tmp_path
-
-
-@pytest.fixture
-def fathom(
-    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Iterator[Fathom]:
-    """Run a command in this process, which is quick."""
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    path = list(sys.path)
-
-    def call(*args: str) -> Outcome:
-        monkeypatch.setattr(sys, "argv", ["fathom", *args])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as stop:
-            main()
-        printed = capsys.readouterr()
-        return Outcome(int(stop.value.code or 0), printed.out, printed.err)
-
-    yield call
-    sys.path[:] = path
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
 
 
 def outside(*args: str, **settings: Any) -> Outcome:

@@ -1,0 +1,122 @@
+"""Settings and data turned into what theory works on."""
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from fathom.data.inputs import InputStatistics
+from fathom.initializers import INITIALIZERS, custom
+from fathom.prediction import (
+    NotCoveredError,
+    expected_evidence,
+    network_of,
+    predict_model,
+)
+from fathom.registry import Choice
+from fathom.spec.grid import ModelConfig
+
+STANDARDISED = InputStatistics(1.0, 0.0)
+
+
+def model(activation: str, init: str, *hidden: int, **params: float) -> ModelConfig:
+    return ModelConfig(
+        name="mlp",
+        hidden=hidden,
+        activation=(Choice(activation),) * len(hidden),
+        init=Choice(init, tuple(sorted(params.items()))),
+    )
+
+
+class TestNetwork:
+    @pytest.mark.parametrize(
+        ("init", "params", "scale"),
+        [
+            ("he_normal", {}, (2.0, 2.0)),
+            ("xavier_uniform", {}, (2 * 784 / (784 + 128), 1.0)),
+            ("lecun_normal", {}, (1.0, 1.0)),
+            ("normal", {"std": 0.1}, (7.84, 1.28)),
+            ("torch_default", {}, (1 / 3, 1 / 3)),
+            ("trunc_normal", {"std": 0.1}, (7.84 * 0.7737413, 1.28 * 0.7737413)),
+            ("zero", {}, (0.0, 0.0)),
+        ],
+    )
+    def test_variance_of_weights_by_layer(
+        self, init: str, params: dict[str, float], scale: tuple[float, ...]
+    ) -> None:
+        network = network_of(model("tanh", init, 128, 128, **params), 784, STANDARDISED)
+        assert network.weight_scale == pytest.approx(scale, rel=1e-7)
+        assert not network.orthogonal
+
+    def test_orthogonal_weights_are_recognised_by_what_is_drawn(self) -> None:
+        network = network_of(model("tanh", "orthogonal", 128, 64, gain=1.5), 784, STANDARDISED)
+        assert network.orthogonal
+        # 784 to 128 and 128 to 64: rows of length 1, so that a weight's variance is 1 / fan_in.
+        assert network.weight_scale == pytest.approx((2.25, 2.25))
+
+    def test_biases_and_inputs(self) -> None:
+        inputs = InputStatistics(0.112, 0.41)
+        network = network_of(model("tanh", "torch_default", 128, 32), 784, inputs)
+        assert network.bias_variance == pytest.approx((1 / (3 * 784), 1 / (3 * 128)))
+        assert (network.input_square, network.input_cosine) == inputs
+        assert (network.num_features, network.widths) == (784, (128, 32))
+
+    def test_a_users_own_weights_are_measured(self) -> None:
+        def ramp(weight: Tensor, generator: torch.Generator) -> None:
+            noise = torch.rand(weight.shape, dtype=weight.dtype, generator=generator)
+            weight.copy_((noise - 0.5) * math.sqrt(12 * 3 / weight.shape[1]))
+
+        INITIALIZERS.add("ramp", lambda: custom(ramp, name="ramp"))
+        network = network_of(model("tanh", "ramp", 100, 50), 30, STANDARDISED)
+        assert network.weight_scale == pytest.approx((3.0, 3.0), rel=5e-3)
+
+    def test_weights_with_a_mean_are_refused_in_words(self) -> None:
+        with pytest.raises(NotCoveredError, match=r"'constant' have the mean 0\.1"):
+            network_of(model("tanh", "constant", 128), 784, STANDARDISED)
+        prediction = predict_model(model("tanh", "constant", 128), 784, STANDARDISED, 10)
+        assert prediction.method == "none"
+        assert "mean 0.1" in prediction.obstacle
+
+    def test_critical_weights_follow_the_activation_that_a_layer_reads(self) -> None:
+        mixed = ModelConfig(
+            name="mlp",
+            hidden=(100, 100, 100),
+            activation=(Choice("relu"), Choice("identity"), Choice("relu")),
+            init=Choice("critical"),
+        )
+        # Homogeneous activations have one critical scale: 2 behind relu, 1 behind the identity.
+        assert network_of(mixed, 50, STANDARDISED).weight_scale == pytest.approx((2, 2, 1))
+
+
+class TestPrediction:
+    def test_he_and_relu_keep_the_gradient(self) -> None:
+        found = predict_model(model("relu", "he_normal", *[128] * 50), 128, STANDARDISED, 256)
+        # Hanin & Nica 2018: mean -5 L / 2n of ln|d|^2 and variance 5 L / n, here in decades.
+        assert found.gradient_log10[0] == pytest.approx(-2.5 * 49 / 128 / math.log(100), abs=1e-3)
+        expected_sd = math.sqrt(5 * 49 / 128) / math.log(100)
+        assert found.gradient_log10_sd[0] == pytest.approx(expected_sd, rel=1e-6)
+
+    @pytest.mark.parametrize(
+        ("activation", "word"),
+        [
+            ("reciprocal", "no mean-field limit"),
+            ("tan", "no mean-field limit"),
+            ("sgn", "no gradient"),
+        ],
+    )
+    def test_poles_and_flat_steps_get_a_word_and_no_number(
+        self, activation: str, word: str
+    ) -> None:
+        found = predict_model(model(activation, "he_normal", 64, 64), 64, STANDARDISED, 10)
+        assert found.obstacle.startswith(word)
+        assert math.isnan(found.gradient_log10[0])
+
+    def test_numbers_that_end_are_told_as_such(self) -> None:
+        found = predict_model(model("exp", "he_normal", *[64] * 10), 64, STANDARDISED, 10)
+        assert found.method == "mean field"
+        assert not expected_evidence(found, 10, 10).is_finite
+
+    def test_one_layer(self) -> None:
+        found = predict_model(model("gelu", "he_normal", 64), 64, STANDARDISED, 10)
+        assert found.gradient_log10.tolist() == [0.0]
