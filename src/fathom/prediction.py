@@ -106,7 +106,11 @@ class _Law(NamedTuple):
 
 @functools.lru_cache(maxsize=1024)
 def _law(init: Choice, reads: Choice, fan_in: int, fan_out: int) -> _Law:
-    """Ask an initializer for its variances, and look at weights that it draws for the rest."""
+    """Ask an initializer for its variances, and look at weights that it draws for the rest.
+
+    Raises:
+        NotCoveredError: If the weights' mean is not 0.
+    """
     phi = ACTIVATIONS.build(reads)
     initializer = layer_initializers(INITIALIZERS.build(init), [phi])[0]
     variance = initializer.weight_variance(fan_in, fan_out)

@@ -635,7 +635,7 @@ def test_nothing_is_imported_because_a_file_says_so(folder: Path) -> None:
 
 BUILT_IN = (
     "activation-tour, deep-mlp, deep-mlp-quick, digits, half-moons, he-factor, sigmoid-depths, "
-    "spline-vgp"
+    "spline-vgp, trainable-depth"
 )
 
 

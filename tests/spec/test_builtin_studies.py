@@ -16,6 +16,7 @@ COUNTS = {
     "he-factor": 7 * 6,
     "sigmoid-depths": 4 * 5 * 3,
     "spline-vgp": 3,
+    "trainable-depth": 9 * 7,
 }
 
 

@@ -9,11 +9,13 @@ from torch import Tensor
 
 from fathom import card
 from fathom.activations import ACTIVATIONS, Activation
+from fathom.api.checks import check
 from fathom.api.own import with_choices
-from fathom.registry import Choice, check_number
+from fathom.registry import Choice
 from fathom.spec import study as spec
 from fathom.theory.critical import Recommendation, recommend
 from fathom.theory.gains import backward_gain, forward_gain
+from fathom.theory.meanfield import layer_moments
 from fathom.theory.nonlinearity import Nonlinearity, nonlinearity
 
 if TYPE_CHECKING:
@@ -57,19 +59,21 @@ class Gain:
                 f"  init: {{name: he_normal, factor: {best.weight_scale:.8g}, "
                 f"bias_std: {math.sqrt(best.bias_variance):.8g}}}"
             )
-        yield (
-            f"  at unit variance: gain {self.forward:.6f} keeps the signal, "
-            f"{self.backward:.6f} the gradient"
-        )
+        gains = {"signal": self.forward, "gradient": self.backward}
+        kept = [
+            f"gain {gain:.6f} keeps the {what}" for what, gain in gains.items() if _usable(gain)
+        ]
+        if kept:
+            yield f"  at unit variance: {', '.join(kept)}"
 
     def to_plain(self) -> dict[str, Any]:
         """Return all of it as values that JSON can hold."""
-        return card.to_plain({
-            "activation": self.activation,
-            "forward": self.forward,
-            "backward": self.backward,
-            "recommendation": self.recommendation,
-        })
+        plain: dict[str, Any] = card.to_plain(self)
+        return plain
+
+
+def _usable(gain: float) -> bool:
+    return 0 < gain < math.inf
 
 
 def gain(activation: AnyActivation, *, bias_variance: float = 0.05) -> Gain:
@@ -80,10 +84,10 @@ def gain(activation: AnyActivation, *, bias_variance: float = 0.05) -> Gain:
         bias_variance: Wanted variance of the biases, at least 0.
 
     Raises:
-        FathomError: If there is no such activation or it fails on a few numbers.
-        ValueError: If the variance is out of its range.
+        FathomError: If there is no such activation, it fails on a few numbers, or the variance is
+            out of its range.
     """
-    check_number("bias_variance", bias_variance, minimum=0)
+    check("bias_variance", bias_variance, minimum=0)
     phi = nonlinearity(build(activation))
     return _gain(phi, bias_variance)
 
@@ -117,20 +121,28 @@ class Examined:
 
     Attributes:
         card: Shape, faults and notes, the check of its slope, its speed.
+        moments: Expectations over h ~ N(0, 1); infinite where a pole makes them so.
         gain: Where it keeps the scale of signal and gradient.
         activation: What was examined.
     """
 
     card: card.Card
+    moments: dict[str, float]
     gain: Gain
     activation: Activation
 
     def __str__(self) -> str:
-        return "\n".join([*card.lines(self.card), "", str(self.gain)])
+        moments = ", ".join(f"{name} = {value:.6g}" for name, value in self.moments.items())
+        told = [*card.lines(self.card), "", f"h ~ N(0, 1): {moments}", "", str(self.gain)]
+        return "\n".join(told)
 
     def to_plain(self) -> dict[str, Any]:
         """Return all of it as values that JSON can hold."""
-        return {"card": card.to_plain(self.card), "gain": self.gain.to_plain()}
+        return {
+            "card": card.to_plain(self.card),
+            "moments": {name: card.to_plain(value) for name, value in self.moments.items()},
+            "gain": self.gain.to_plain(),
+        }
 
     def figure(self) -> "Figure":
         """Draw curve and derivative."""
@@ -149,6 +161,19 @@ def examine(activation: AnyActivation) -> Examined:
         FathomError: If there is no such activation or it fails on a few numbers.
     """
     found = build(activation)
+    phi = nonlinearity(found)
     return Examined(
-        card=card.make_card(found), gain=_gain(nonlinearity(found)), activation=found
+        card=card.make_card(found), moments=_moments(phi), gain=_gain(phi), activation=found
     )
+
+
+def _moments(phi: Nonlinearity) -> dict[str, float]:
+    at = layer_moments(phi, 1.0)
+    named = {
+        "E phi": at.mean,
+        "E phi^2": at.square,
+        "E phi^4": at.fourth,
+        "E phi'^2": at.slope_square,
+        "E phi'^4": at.slope_fourth,
+    }
+    return {name: float(value[0]) for name, value in named.items()}

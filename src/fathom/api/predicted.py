@@ -11,6 +11,7 @@ import polars as pl
 from torch import Tensor
 
 from fathom.activations import Activation
+from fathom.api.checks import check
 from fathom.api.description import read_model, setting_columns
 from fathom.api.own import with_choices
 from fathom.data.config import DataConfig
@@ -118,6 +119,12 @@ def predict(
     Raises:
         FathomError: If a setting is wrong; the text lists all problems.
     """
+    num_features = width if num_features is None else num_features
+    check("num_features", num_features, minimum=1, whole=True)
+    check("num_classes", num_classes, minimum=1, whole=True)
+    check("input_mean_square", input_mean_square, above=0)
+    check("input_cosine", input_cosine, minimum=-1, maximum=1)
+    check("num_probes", num_probes, minimum=1, whole=True)
     settings = {"activation": activation, "init": init}
     study = spec.Study(
         data="digits", model={"depth": depth, "width": width}, **with_choices(settings)
@@ -127,20 +134,13 @@ def predict(
         raise FathomError(
             f"predict: these settings make {len(runs)} networks; give one, or use Study.predict"
         )
-    inputs = InputStatistics(_checked("input_mean_square", input_mean_square), input_cosine)
     return describe(
         runs[0].model,
-        num_features=width if num_features is None else num_features,
+        num_features=num_features,
         num_classes=num_classes,
-        inputs=inputs,
+        inputs=InputStatistics(input_mean_square, input_cosine),
         num_probes=num_probes,
     )
-
-
-def _checked(name: str, value: float) -> float:
-    if not 0 < value < float("inf"):
-        raise FathomError(f"predict: {name}: got {value}; must be a finite number > 0")
-    return value
 
 
 def describe(

@@ -1,11 +1,16 @@
 """From a study to its runs: the product of all axes, less what is excluded, plus overrides."""
 
+import functools
 import itertools
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final
 
+from fathom.activations import ACTIVATIONS
 from fathom.data.config import DataConfig
+from fathom.errors import ComponentError
+from fathom.initializers import INITIALIZERS, layer_initializers
+from fathom.registry import Choice
 from fathom.spec.checks import Fault, Wrong, refuse
 from fathom.spec.grid import ModelConfig, RecordConfig, Run, TrainConfig
 from fathom.spec.keys import own_name
@@ -107,6 +112,20 @@ def _faults(study: StudyModel, cell: Cell) -> Iterator[Fault]:
         yield ("train", "patience"), message
     if cell["data.name"] == "arrays" and study.data.path is None:
         yield ("data", "path"), "data set 'arrays' needs data.path, an .npz file"
+    for choice in {*activation} if isinstance(activation, tuple) else {activation}:
+        message = _obstacle(cell["init"], choice)
+        if message:
+            yield ("init",), message
+
+
+@functools.lru_cache(maxsize=1024)
+def _obstacle(init: Choice, activation: Choice) -> str:
+    """Say why an initializer has no weights for an activation; empty if it has."""
+    try:
+        layer_initializers(INITIALIZERS.build(init), [ACTIVATIONS.build(activation)])
+    except ComponentError as error:
+        return str(error)
+    return ""
 
 
 def _run(study: StudyModel, cell: Cell, seed: int, written: tuple[tuple[str, str], ...]) -> Run:
