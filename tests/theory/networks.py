@@ -117,9 +117,9 @@ def _measure(
         drawn = torch.empty(num, units, 1, dtype=torch.float64).normal_(generator=generator)
         return drawn.expand(-1, -1, len(networks)).numpy()
 
-    squares = np.sqrt([network.input_square for network in networks])
+    input_rms = np.sqrt([network.input_square for network in networks])
     start = normal(weights[0].shape[2])
-    act = start / np.sqrt(np.mean(start**2, 1, keepdims=True)) * squares
+    act = start / np.sqrt(np.mean(start**2, 1, keepdims=True)) * input_rms
     slopes = []
     for layer, weight in enumerate(weights):
         scale = np.array([network.weight_scale[layer] for network in networks])
@@ -135,15 +135,14 @@ def _measure(
             act[:, :, s] = network.activations[layer].value(column)
             slope[:, :, s] = network.activations[layer].slope(column)
         slopes.append(slope)
-    grad, size = normal(weights[-1].shape[1]), 0.0
-    size = np.log10(np.mean(grad**2, 1)) / 2
+    grad = normal(weights[-1].shape[1])
+    grad = grad / np.sqrt(np.mean(grad**2, 1, keepdims=True))
     for layer in reversed(range(depth - 1)):
         scale = np.array([network.weight_scale[layer + 1] for network in networks])
         grad = slopes[layer] * np.sqrt(scale) * _times(weights[layer + 1].mT, grad)
         mean_square = np.mean(grad**2, 1, keepdims=True)
         grad = grad / np.sqrt(mean_square)
-        step = np.log10(mean_square[:, 0]) / 2 - (size if layer == depth - 2 else 0.0)
-        ratio[:, :, layer] = ratio[:, :, layer + 1] + step
+        ratio[:, :, layer] = ratio[:, :, layer + 1] + np.log10(mean_square[:, 0]) / 2
     return ratio, rms, variance
 
 

@@ -343,7 +343,7 @@ def test_networks_correlate_their_inputs_as_predicted() -> None:
     x = {name: inputs * math.sqrt(width) for name in SETTINGS}
     measured = {name: np.empty(depth) for name in SETTINGS}
     for layer in range(depth):
-        weight = torch.randn(num, width, width, generator=rng) / math.sqrt(width)
+        weight = torch.empty(num, width, width).normal_(0, width**-0.5, generator=rng)
         bias = torch.randn(num, width, 1, generator=rng)
         for name, (act, weight_scale, bias_variance) in SETTINGS.items():
             h = math.sqrt(weight_scale) * (weight @ x[name]) + math.sqrt(bias_variance) * bias

@@ -1,5 +1,6 @@
 """The spread of a Jacobian's singular values, against closed forms, a table and drawn Jacobians."""
 
+import itertools
 import math
 
 import numpy as np
@@ -128,7 +129,7 @@ def test_drawn_jacobians_of_unequal_widths_spread_as_predicted(orthogonal: bool)
     )
     measured = []
     for _ in range(12):
-        pairs = zip(fans[:-1], fans[1:], strict=True)
+        pairs = itertools.pairwise(fans)
         weights = [draw(*fan, orthogonal, generator) for fan in pairs]
         start = torch.randn(fans[0], generator=generator)
         measured.append(spreads(weights, phi("relu"), start, 1.0))

@@ -150,7 +150,7 @@ def test_a_flat_activation_blocks_all() -> None:
 
 
 def test_the_number_of_samples_is_met_in_parts() -> None:
-    # 2 x 8 of the last layer and log10 1 of the rest: parts of any size give each network once.
+    # So wide that 45 networks are drawn in three parts.
     network = plain(phi("tanh"), 1.0, width=4096, depth=3)
     found = simulate_gradient_ratio(network, 45, rng(19))
     assert np.isfinite(found.log10_sd).all()

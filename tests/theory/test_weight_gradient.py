@@ -1,5 +1,6 @@
 """The weights' gradient from kernels, against linear algebra and against autograd."""
 
+import itertools
 import math
 from collections.abc import Callable
 
@@ -49,7 +50,7 @@ def test_a_linear_network_multiplies_by_its_scales() -> None:
     fans, batch = [5, 7, 6, 3], 4
     x_BI, error_BK = rng.standard_normal((batch, 5)), rng.standard_normal((batch, 3))
     net = network("identity", fans, xavier)
-    scales = [xavier(i, o) for i, o in zip(fans[:-1], fans[1:], strict=True)]
+    scales = [xavier(i, o) for i, o in itertools.pairwise(fans)]
     both = ((error_BK @ error_BK.T) * (x_BI @ x_BI.T)).sum() / batch**2
     # Forward, x.x grows by s_w^2 n_l / n_{l-1} a layer; backward, d.d by s_w^2.
     factors = [math.prod(scales) / scales[layer] * fans[layer] / fans[0] for layer in range(3)]
@@ -89,7 +90,7 @@ def measure(
     for _ in range(num):
         weights = [
             torch.empty(o, i).normal_(0, math.sqrt(scale(i, o) / i), generator=generator)
-            for i, o in zip(fans[:-1], fans[1:], strict=True)
+            for i, o in itertools.pairwise(fans)
         ]
         x = x_BI.float()
         for weight in weights[:-1]:
@@ -112,11 +113,11 @@ def digits(num: int, seed: int) -> tuple[Tensor, Tensor]:
 @pytest.mark.parametrize("name", ["relu", "gelu", "hardtanh", "sigmoid", "sin"])
 def test_a_wide_network_has_the_gradient_of_the_kernels(name: str) -> None:
     x_BI, target_B = digits(12, 0)
-    fans, num = [64, 1024, 1024, CLASSES], 16
+    fans, num = [64, 1024, 1024, CLASSES], 40
     measured, errors = measure(name, fans, he, x_BI, target_B, num, seed=1)
     predicted = weight_gradient_norms(network(name, fans, he), x_BI.numpy(), errors, 2.0)
-    # A draw is off by about 0.03 decades; four standard errors are 0.03.
-    np.testing.assert_allclose((measured - np.log10(predicted)).mean(0), 0, atol=0.03)
+    # A draw is off by up to 0.03 decades; four standard errors are 0.019.
+    np.testing.assert_allclose((measured - np.log10(predicted)).mean(0), 0, atol=0.02)
 
 
 @pytest.mark.slow

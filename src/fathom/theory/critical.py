@@ -34,7 +34,7 @@ class Recommendation:
         kind: `every scale`: two straight lines, which keep a signal of any size.
             `edge of chaos`: a stable fixed point with chi = 1.
             `small signal limit`: chi = 1 at q = 0 alone, which q approaches slowly.
-            `half-stable`: chi = V' = 1; a signal from below stays, one from above is lost.
+            `half-stable`: chi = V' = 1: a signal creeps, up to the point or away from it.
             `none`: nothing keeps both; the numbers are those of the nearest thing.
         weight_scale: s_w^2, fan_in times the variance of a weight; NaN if nothing comes near.
         bias_variance: s_b^2.
@@ -208,14 +208,13 @@ def _half_stable(phi: Nonlinearity, wanted: float) -> Recommendation | None:
     point = half_stable(phi)
     if point is None:
         return None
-    return _from_point(
-        phi,
-        "half-stable",
-        point,
-        f"half-stable point: chi = V' = 1 at q = {point.q:.4g}; a signal that starts below stays, "
-        f"one that starts above grows. It needs s_b^2 = {point.bias_variance:.4g}"
-        + _unstable(phi, wanted),
+    end = fate(phi, point.weight_scale, point.bias_variance, 1.0)
+    reason = (
+        f"half-stable point: chi = V' = 1 at q = {point.q:.4g}, where a deviation neither grows nor "
+        f"shrinks at first order. It needs s_b^2 = {point.bias_variance:.4g}. A signal that starts "
+        f"with variance 1 ends at q = {end.q:.4g} with chi = {end.chi:.4g}"
     )
+    return _from_point(phi, "half-stable", point, reason + _unstable(phi, wanted))
 
 
 def _unstable(phi: Nonlinearity, bias_variance: float) -> str:

@@ -59,7 +59,7 @@ def _gradient(prediction: Prediction, depth: int) -> str:
         "mean field": "for infinite width, since numbers end before the last layer",
         "none": "",
     }[prediction.method]
-    band = "" if math.isnan(sd) else f" ± {sd:.2g} over initial weights"
+    band = "" if math.isnan(sd) else f" ± {sd:.2g}"
     return f"Gradient: {span:+.3g}{band} decades from layer {depth} back to layer 1, {how}."
 
 

@@ -20,6 +20,7 @@ Label = Literal[
 _MOST_LAYERS: Final = 3000
 _MARGINAL: Final = 2e-4  # a rate nearer to 1 shows nothing exponential within so many layers
 _SETTLED: Final = 1e-12
+_STILL: Final = 1e-10
 _LARGEST_NUMBER: Final = 1e300
 _NEAR: Final = 0.01  # of ln q; the map that is iterated is good to 1e-6, a root to less
 
@@ -171,10 +172,13 @@ def _destination(
     last, settled = _iterate(phi, weight_scale, bias_variance, start)
     if last in {0.0, math.inf}:
         return last, last
-    if settled:
-        near = [point.q for point in points if point.q > 0 and _distance(point.q, last) < _NEAR]
-        return min(near, key=lambda q: _distance(q, last), default=last), last
-    if growth_at(phi, last, weight_scale, bias_variance) > 0:
+    near = [point.q for point in points if point.q > 0 and _distance(point.q, last) < _NEAR]
+    if settled and near:
+        return min(near, key=lambda q: _distance(q, last)), last
+    growth = growth_at(phi, last, weight_scale, bias_variance)
+    if settled and abs(growth) < _STILL:
+        return last, last
+    if growth > 0:
         return min((point.q for point in points if point.q > last), default=math.inf), last
     return max((point.q for point in points if point.q < last), default=last), last
 

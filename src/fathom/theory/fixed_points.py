@@ -80,6 +80,9 @@ def fixed_points(
 
     Where every variance stays, only q = 0 is given.
 
+    Not covered: roots closer than 2 %, of which one may be given for two. At half-stable points
+    they do lie so close; chi and V' are alike there.
+
     Args:
         phi: The activation; its E phi^2 must be finite.
         weight_scale: s_w^2.

@@ -102,8 +102,9 @@ def edge_of_chaos(phi: Nonlinearity, bias_variance: float) -> tuple[CriticalPoin
 def half_stable(phi: Nonlinearity) -> CriticalPoint | None:
     """Find the weights and biases where chi_1 = V' = 1; None if there are none.
 
-    A signal from below stays there, one from above is lost. Gated activations have no stable edge
-    of chaos with small biases, and this point instead. The lowest is taken if there are several.
+    A signal from one side creeps up to it, one from the other creeps away. Gated activations have
+    no stable edge of chaos with small biases, and this point instead. The lowest is taken if there
+    are several.
 
     Source: Roberts, Yaida & Hanin 2022, arXiv:2106.10165, ch. 5.
 

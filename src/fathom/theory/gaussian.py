@@ -74,7 +74,11 @@ def _sample(phi: Nonlinearity, scale_Q1: Floats, window: float) -> Sample:
     weight *= np.exp(-z * z / 2) / np.sqrt(2 * np.pi)
     h = scale_Q1 * z
     with np.errstate(all="ignore"):
-        return Sample(z, weight, h, phi.value(h), phi.slope(h))
+        value, slope = phi.value(h), phi.slope(h)
+    # A panel without width may lie on a pole, and what weighs nothing may be infinite.
+    if not (np.isfinite(value).all() and np.isfinite(slope).all()):
+        value, slope = (np.where(weight == 0, 0.0, each) for each in (value, slope))
+    return Sample(z, weight, h, value, slope)
 
 
 def _fits(taken: Sample) -> bool:

@@ -33,7 +33,7 @@ _DIVERGENT: Final = 0.45  # |x|^-1/2 has no second moment; a little less for rou
 # Panels to start from. An activation bends near 0, at its own scale.
 _SCALES: Final = 2.0 ** np.arange(-6, 11)
 _STARTS: Final = np.unique([0.0, *_SCALES, *-_SCALES, *np.arange(-8.0, 9.0)])
-_SPLITS: Final = 8
+_SPLITS: Final = 32  # towards a pole; what is smooth needs few
 _MOST_EDGES: Final = 600  # enough for a sine as far as the panels go
 _RESOLVED: Final = 1e-13  # relative difference between a panel and its halves
 

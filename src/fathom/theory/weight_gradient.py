@@ -68,6 +68,7 @@ def _pass_on(phi: Nonlinearity, covariance_BB: Floats) -> tuple[Floats, Floats]:
     with np.errstate(all="ignore"):
         root = np.sqrt(q_B)
         c_BB = np.clip(covariance_BB / root[:, None] / root, -1, 1)
+    np.fill_diagonal(c_BB, 1.0)  # the slope of a kernel with a kink is infinite there
     expansions = (expand(phi, q_B), expand_slope(phi, q_B))
     value, slope = (
         kernel(each.pick(slice(None), None), each.pick(None, slice(None)), c_BB)
