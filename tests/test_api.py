@@ -198,6 +198,20 @@ class TestResults:
         expected = input_statistics(prepare(runs[0].data), SMALL["record"]["probe_size"])
         assert set(results.runs.select(INPUTS).iter_rows()) == {(64, 10, *expected)}
 
+    def test_prediction_stands_beside_measurement(self, results: fathom.Results) -> None:
+        table = results.verdicts
+        assert table["run_id"].to_list() == results.runs["run_id"].to_list()
+        predicted = fathom.Study(name="small", seeds=2, **SMALL).predict()
+        expected = predicted.select("run_id", "gradient_span", "verdict").sort("run_id")
+        found = table.select("run_id", "span_predicted", "verdict_predicted").sort("run_id")
+        assert found.rows() == expected.rows()
+        # Width 8 is far from infinite: the measured span lies within a few standard deviations.
+        deep = table.filter(pl.col("span_predicted_sd") > 0)
+        distance = (deep["span_measured"] - deep["span_predicted"]) / deep["span_predicted_sd"]
+        assert deep.height > 0
+        assert distance.abs().max() < 4  # type: ignore[operator]
+        assert "Theory expected " in results.forecast
+
     def test_missing_runs_are_named(self, results: fathom.Results, tmp_path: Path) -> None:
         def quits(h: torch.Tensor) -> torch.Tensor:
             if h.numel() > 1_000:
@@ -228,7 +242,8 @@ class TestResults:
 
     def test_export(self, results: fathom.Results, tmp_path: Path) -> None:
         assert results.export_csv(tmp_path) == tmp_path
-        assert pl.read_csv(tmp_path / "runs.csv").columns == results.runs.columns
+        columns = [*results.runs.columns, *results.verdicts.drop("run_id").columns]
+        assert pl.read_csv(tmp_path / "runs.csv").columns == columns
         folders = {path.name for path in (tmp_path / "logs").iterdir()}
         assert folders == set(results.runs["name"])
 

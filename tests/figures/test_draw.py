@@ -18,6 +18,7 @@ from fathom.figures.charts import (
     HeatMap,
     Line,
     Panel,
+    Points,
     columns_for,
     curve_scale,
     to_plain,
@@ -27,7 +28,15 @@ from fathom.figures.paint import clean, edges, spread
 from made_frames import small, study
 
 X = np.arange(3.0)
-NO_UNIT = {"epoch", "layer", "activation", "init", "mean activation", "std of activation"}
+NO_UNIT = {
+    "epoch",
+    "layer",
+    "activation",
+    "init",
+    "mean activation",
+    "std of activation",
+    "cosine",
+}
 
 
 @pytest.fixture(scope="module")
@@ -151,6 +160,43 @@ def test_panels_with_the_same_label_share_their_range() -> None:
 def test_an_axis_ends_where_the_chart_says() -> None:
     figure = draw(one_panel(y=Axis(label="loss [nats]", high=3.0), lines=(line([1, 2, 1e9]),)))
     assert figure.axes[0].get_ylim()[1] == 3.0
+
+
+def test_panels_that_share_nothing_keep_their_range() -> None:
+    panels = tuple(
+        Panel(
+            title="p",
+            x=Axis(label="epoch"),
+            y=Axis(label="loss [nats]", shared=shared),
+            lines=(line(y),),
+        )
+        for shared, y in ((False, [0, 1, 2]), (True, [5, 6, 9]))
+    )
+    first, second = draw(Chart(title="t", panels=panels, columns=2)).axes
+    assert first.get_ylim()[1] < 3
+    assert second.get_ylim()[0] > 4
+
+
+def test_points_are_joined_by_nothing_and_a_ring_is_open() -> None:
+    x, y = np.array([1.0, 2.0, 3.0]), np.array([1.0, np.inf, 3.0])
+    points = tuple(
+        Points(name=marker, x=x, y=y, x_low=x - 1, x_high=x + 2, colour="#0072b2", marker=marker)
+        for marker in ("dot", "ring")
+    )
+    figure = draw(one_panel(points=points))
+    dots, rings = figure.axes[0].lines
+    for drawn in (dots, rings):
+        np.testing.assert_array_equal(drawn.get_ydata(), [1.0, np.nan, 3.0])
+        assert drawn.get_linestyle() == "None"
+    assert dots.get_markerfacecolor() == "#0072b2"
+    assert rings.get_markerfacecolor() == "none"
+    whiskers = figure.axes[0].collections[0].get_segments()
+    assert [segment.tolist() for segment in whiskers if len(segment)] == [
+        [[0.0, 1.0], [3.0, 1.0]],
+        [[2.0, 3.0], [5.0, 3.0]],
+    ]
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["dot", "ring"]
 
 
 def test_bars_stand_at_their_categories() -> None:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,9 @@ import pytest
 
 from fathom.errors import StoreError
 from fathom.figures.frames import Frames, gradient_spans
+from fathom.figures.verdict_table import forecast, verdict_table
 from fathom.report.page import fill, render_page, write_report
-from fathom.report.payload import compress, plain_number, to_script
+from fathom.report.payload import MAX_LAYERS, compress, layer_overlays, plain_number, to_script
 from made_frames import study
 
 
@@ -59,9 +61,42 @@ def test_the_figures_that_compare_all_runs_are_embedded(page: str) -> None:
     charts = json.loads(gzip.decompress(base64.b64decode(embedded(page, "charts"))))
     names = [figure["name"] for figure in charts]
     assert names[0] == "accuracy_by_depth"
-    assert len(names) == 6
+    assert len(names) == 7
     assert not any("heatmap" in name for name in names)
     assert charts[0]["chart"]["panels"][0]["y"]["label"] == "final accuracy [share]"
+
+
+def test_verdicts_and_forecast_are_embedded(frames: Frames, page: str) -> None:
+    judged = verdict_table(frames)
+    table = json.loads(embedded(page, "study"))
+    for name in ("verdict_predicted", "verdict_start", "verdict_end", "leaves_band_layer"):
+        assert table["runs"][name] == judged[name].to_list()
+    assert table["forecast"]["sentence"] == forecast(frames, judged).sentence != ""
+    found = json.loads(gzip.decompress(base64.b64decode(embedded(page, "predictions"))))
+    assert found["sentences"]["end"] == judged["sentence_end"].to_list()
+    assert set(found["overlays"]) == set(frames.runs["run_id"])
+
+
+def test_a_folder_without_predictions_still_has_a_page(frames: Frames) -> None:
+    bare = replace(frames, predictions=frames.predictions.clear())
+    text = render(bare)
+    table = json.loads(embedded(text, "study"))
+    assert set(table["runs"]["verdict_predicted"]) == {"no prediction"}
+    assert table["forecast"] == {"sentence": "Runs without a prediction: 8.", "note": ""}
+    assert "no run has a prediction" in dict(table["left_out"])["prediction_scatter"]
+    found = json.loads(gzip.decompress(base64.b64decode(embedded(text, "predictions"))))
+    assert found["overlays"] == {}
+
+
+def test_overlays_on_the_page_are_thinned_and_rounded_to_what_can_be_seen() -> None:
+    frames = study(activations=("tanh",), inits=("he",), depths=(60,), epochs=1, odd=False)
+    (drawn,) = layer_overlays(frames).values()
+    (line,) = drawn["panels"][0]["lines"]
+    assert (line["x"][0], line["x"][-1], len(line["x"])) == (1, 60, MAX_LAYERS)
+    told = dict(frames.predictions.select("layer", "gradient_log10").iter_rows())
+    height = max(line["high"]) - min(line["low"])
+    errors = [abs(y - told[int(x)]) for x, y in zip(line["x"], line["y"], strict=True)]
+    assert 0 < max(errors) <= height / 200 / 2 * 1.001
 
 
 def test_only_scripts_with_listed_hashes_can_run(page: str) -> None:
@@ -154,4 +189,4 @@ def test_write_report(tmp_path: Path) -> None:
     for files in table["files"].values():
         assert all((path.parent / file).is_file() for file in files)
     assert {p.name for p in path.parent.iterdir()} == {"report.html", "figures"}
-    assert sum(len(files) for files in table["files"].values()) == 8
+    assert sum(len(files) for files in table["files"].values()) == 10

@@ -13,6 +13,8 @@ import polars as pl
 import pytest
 
 from fathom.figures.frames import Frames, final_metrics
+from fathom.figures.predicted_panels import BAND_NAME
+from fathom.figures.verdict_table import forecast, verdict_table
 from fathom.report import page as page_module
 from fathom.report.page import render_page
 from made_frames import study
@@ -144,17 +146,71 @@ def test_a_click_on_a_row_shows_the_run(visit: Visit, frames: Frames, report: Pa
     visit.page.click(f'tr[data-run="{chosen}"] td:nth-child(2)')
     visit.settle()
     charts = visit.page.locator("#panels .chart")
-    assert charts.count() == 5
+    assert charts.count() == 6
     recorded = frames.epochs.filter(run_id=chosen).sort("epoch")
     train_loss = traces(visit, "#panels .chart >> nth=0")[0]
     assert train_loss["x"] == recorded["epoch"].to_list()
     assert train_loss["y"] == pytest.approx(recorded["train_loss"].to_list(), rel=3e-3)
-    (heat_map,) = traces(visit, "#panels .chart >> nth=1")
+    (heat_map,) = traces(visit, "#panels .chart >> nth=2")
     first = frames.layers.filter(run_id=chosen, layer=1).sort("epoch")["grad_norm"].log10()
     assert heat_map["type"] == "heatmap"
     assert heat_map["y"] == list(range(1, 22))
     assert heat_map["z"][0] == pytest.approx(first.to_list(), abs=0.011)
     assert "orthogonal" in visit.page.inner_text("#selected")
+    assert visit.problems == []
+
+
+def test_a_run_is_laid_over_its_prediction(visit: Visit, frames: Frames, report: Path) -> None:
+    visit.open(report)
+    chosen = run_id(frames, activation="tanh", init="orthogonal", depth=20)
+    visit.page.click(f'tr[data-run="{chosen}"] td:nth-child(2)')
+    visit.settle()
+    drawn = traces(visit, "#panels .chart >> nth=1")
+    lines = [trace for trace in drawn if trace.get("name") == BAND_NAME]
+    told = frames.predictions.filter(run_id=chosen).sort("layer")
+    assert len(lines) == 3
+    assert lines[0]["x"] == told["layer"].to_list()
+    assert lines[0]["y"] == pytest.approx(told["gradient_log10"].to_list(), abs=0.01)
+    dots = [trace for trace in drawn if trace.get("name") == "measured before training"]
+    layers = frames.layers.filter(run_id=chosen, epoch=0).sort("layer")
+    grads = layers["grad_pre_rms"][:20]
+    assert dots[0]["y"] == pytest.approx((grads / grads[19]).log10().to_list(), abs=0.02)
+    assert dots[2]["y"] == pytest.approx(layers["pre_cosine"][:20].to_list(), abs=0.003)
+    visit.page.click(f'tr[data-run="{run_id(frames, activation="relu")}"] input')
+    visit.settle()
+    both = traces(visit, "#panels .chart >> nth=1")
+    assert len(both) == 2 * len(drawn)
+    assert visit.problems == []
+
+
+def test_verdicts_are_told_with_their_reasons(visit: Visit, frames: Frames, report: Path) -> None:
+    judged = verdict_table(frames)
+    visit.open(report)
+    assert visit.page.inner_text("#forecast") == forecast(frames, judged).sentence
+    row = judged.filter(pl.col("leaves_band_layer").is_not_null()).row(0, named=True)
+    visit.page.click(f'tr[data-run="{row["run_id"]}"] td:nth-child(2)')
+    visit.settle()
+    facts = visit.page.inner_text("#selected")
+    for moment in ("predicted", "start", "end"):
+        assert row[f"sentence_{moment}"] in facts
+        cell = f'tr[data-run="{row["run_id"]}"] td.verdict[title="{row[f"sentence_{moment}"]}"]'
+        assert row[f"verdict_{moment}"] in visit.page.locator(cell).all_inner_texts()
+    assert f"at layer {row['leaves_band_layer']}, back from the last" in facts
+    visit.page.fill("#search", "no prediction")
+    without = judged.filter(verdict_predicted="no prediction")["run_id"].to_list()
+    assert visit.visible_runs() == without
+    assert len(without) == len(frames.obstacles) > 0
+    visit.page.click(f'tr[data-run="{without[0]}"] td:nth-child(2)')
+    visit.settle()
+    assert "a pole at 0" in visit.page.inner_text("#selected")
+    assert visit.problems == []
+
+
+def test_the_cloud_of_predictions_tells_runs_apart(visit: Visit, report: Path) -> None:
+    visit.open(report, "#figure=prediction_scatter")
+    program = "chart => chart.data.flatMap(({text}) => text ?? [])"
+    labels = visit.page.eval_on_selector("#figure .chart", program)
+    assert "tanh, orthogonal, depth 20" in labels
     assert visit.problems == []
 
 
@@ -201,7 +257,7 @@ def test_two_runs_are_compared_and_the_address_keeps_everything(
     visit.page.select_option("#figure-choice select", "training_time")
     visit.settle()
     assert visit.page.inner_text("#details-title") == "Compared: 2 runs"
-    maps = traces(visit, "#panels .chart >> nth=1")
+    maps = traces(visit, "#panels .chart >> nth=2")
     assert [trace["type"] for trace in maps] == ["heatmap", "heatmap"]
     names = {trace["name"] for trace in traces(visit, "#panels .chart >> nth=0")}
     assert names == {"relu, he_normal, depth 30", "gelu, he_normal, depth 30"}
@@ -274,7 +330,7 @@ def test_odd_studies(visit: Visit, shape: str, tmp_path: Path) -> None:
     visit.open(path, f"#runs={','.join(ids[:3])}")
     visit.settle()
     assert visit.visible_runs() == ids
-    assert visit.page.locator("#panels .chart").count() == 5
+    assert visit.page.locator("#panels .chart").count() == 6
     assert visit.page.get_attribute("#notice", "hidden") is not None
     assert visit.problems == []
 
@@ -320,7 +376,12 @@ def hostile_study() -> tuple[Frames, dict[str, Any]]:
         "files": {"loss_curves": list(PAYLOADS)},
         "left_out": {payload: payload for payload in PAYLOADS},
     }
-    return replace(frames, runs=runs, settings=(*frames.settings, PAYLOADS[3])), around
+    frames = replace(frames, runs=runs, settings=(*frames.settings, PAYLOADS[3]))
+    return replace(
+        frames,
+        predictions=frames.predictions.filter(pl.col("run_id") != runs["run_id"][0]),
+        obstacles=dict.fromkeys(runs["run_id"], " ".join(PAYLOADS)),
+    ), around
 
 
 def intrusions(visit: Visit, path: Path) -> list[str]:

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from networks import phi
 from scipy import optimize, special
 
 from fathom.activations import ACTIVATIONS, custom
 from fathom.registry import Choice
 from fathom.theory.curve import curve, rough_map, rough_step
-from fathom.theory.fate import Fate, fate
+from fathom.theory.fate import fate
 from fathom.theory.fixed_points import fixed_points
 from fathom.theory.meanfield import propagate, variance_map
 from fathom.theory.network import Network
@@ -151,6 +152,8 @@ def test_a_pole_has_no_mean_field_limit() -> None:
     assert math.isnan(found.q)
     assert "no mean-field limit" in found.sentence
     assert "Cauchy" in found.sentence
+    undefined = fate(nonlinearity(custom(torch.sqrt, name="root")), 1.0, 0.0, 1.0)
+    assert undefined.label == "no mean-field limit"
 
 
 def test_a_pole_of_the_slope_is_told_beside_the_fixed_point() -> None:
@@ -287,11 +290,10 @@ def test_sentences_say_the_numbers() -> None:
     assert "drifts towards 0, ever more slowly: 0.000167 at layer 3000" in told("tanh", 1.0)
     assert "drifts without end" in told("elu", 2.0)
     assert "Every start is kept" in told("relu", 2.0)
-
-
-def test_a_fate_is_a_record() -> None:
-    with pytest.raises(AttributeError, match="q"):
-        Fate.__setattr__(fate(phi("relu"), 1.0, 0.0, 1.0), "q", 1.0)
+    assert "gradient norm stays as it is (chi 1)" in told("relu", 2.0)
+    assert "grows without end, fast" in told("square", 2.0)
+    assert "no deviation outlives a layer" in told("sigmoid", 1.0)
+    assert "a deviation shrinks by a factor e in 1.7 layers" in told("tanh", 2.0)
 
 
 def test_all_of_the_registry_has_a_fate() -> None:

@@ -98,6 +98,7 @@ def test_declared_kinks_are_kept() -> None:
         (own(lambda h: (h - 0.7).abs().rsqrt()), True, True),
         (own(lambda h: h.abs().log()), False, True),
         (own(lambda h: h.abs().sqrt()), False, True),
+        (own(lambda h: h.sqrt()), True, True),
         (undeclared("exp"), False, False),
         (undeclared("square"), False, False),
         (undeclared("relu"), False, False),

@@ -16,6 +16,7 @@ from fathom.api.predicted import predict_recorded
 from fathom.engine.precision import dtype_of
 from fathom.errors import FathomError, StoreError, suggestion
 from fathom.figures.frames import Frames, final_metrics
+from fathom.figures.verdict_table import forecast, verdict_table
 from fathom.models.mlp import MLP, LayerWeights
 from fathom.records import RUN_COLUMNS
 from fathom.store.integrity import Damage
@@ -91,8 +92,25 @@ class Results:
     @cached_property
     def predicted(self) -> Frames:
         """The frames with what theory says of each run from its settings and its input."""
+        if self.frames.runs.is_empty():
+            return self.frames
         predictions, obstacles = predict_recorded(self.frames.runs, self._configs)
         return replace(self.frames, predictions=predictions, obstacles=obstacles)
+
+    @cached_property
+    def verdicts(self) -> pl.DataFrame:
+        """One row for each finished run, prediction beside measurement.
+
+        See `fathom.figures.verdict_table.verdict_table` for its columns.
+        """
+        if self.frames.runs.is_empty():
+            return self.frames.runs.select("run_id")
+        return verdict_table(self.predicted)
+
+    @property
+    def forecast(self) -> str:
+        """How many runs theory expected to train, and how many did, in a sentence."""
+        return forecast(self.predicted, self.verdicts).sentence
 
     @property
     def _configs(self) -> dict[str, Any]:
@@ -183,7 +201,7 @@ class Results:
         """
         from fathom.api.export import write_csv
 
-        return write_csv(self.runs, self.frames, self.folder / "csv" if to is None else Path(to))
+        return write_csv(self.runs.join(self.verdicts, on="run_id", how="left"), self.frames, self.folder / "csv" if to is None else Path(to))
 
     def weights(self, run: str, which: Which = "best") -> dict[str, Tensor]:
         """Return a run's weights.

@@ -71,6 +71,7 @@ def print_summary(study: "Study", results: "Results") -> None:
     for row in best.iter_rows(named=True):
         add_row(table, row["name"], f"{row[metric]:.4f}", f"{row['test_accuracy']:.4f}")
     console.print(table)
+    print_text(console, results.forecast)
 
 
 def best_metric(runs: pl.DataFrame) -> str:

@@ -61,7 +61,7 @@ class Recommendation:
     @property
     def decades_per_layer(self) -> float:
         """Decades by which the norm of the gradient changes in each layer on its way back."""
-        return math.log10(self.chi) / 2 if self.chi > 0 else -math.inf
+        return -math.inf if self.chi == 0 else math.log10(self.chi) / 2
 
 
 @functools.lru_cache(maxsize=1024)
@@ -96,7 +96,10 @@ def recommend(phi: Nonlinearity, bias_variance: float | None = None) -> Recommen
 
 def _obstacle(phi: Nonlinearity) -> str:
     if phi.value_diverges:
-        return "no mean-field limit: a pole makes the mean square of the signal infinite"
+        return (
+            "no mean-field limit: the mean square of the signal is infinite, as beside a pole, or "
+            "not a number"
+        )
     if phi.slope_diverges:
         return "a pole of the slope makes the mean square of the gradient infinite"
     if phi.slope_is_zero:
@@ -210,9 +213,9 @@ def _half_stable(phi: Nonlinearity, wanted: float) -> Recommendation | None:
         return None
     end = fate(phi, point.weight_scale, point.bias_variance, 1.0)
     reason = (
-        f"half-stable point: chi = V' = 1 at q = {point.q:.4g}, where a deviation neither grows nor "
-        f"shrinks at first order. It needs s_b^2 = {point.bias_variance:.4g}. A signal that starts "
-        f"with variance 1 ends at q = {end.q:.4g} with chi = {end.chi:.4g}"
+        f"half-stable point: chi = V' = 1 at q = {point.q:.4g}, so that a deviation neither grows "
+        f"nor shrinks at first order. It needs s_b^2 = {point.bias_variance:.4g}. A signal of "
+        f"variance 1 tends to q = {end.q:.4g} with chi = {end.chi:.4g}"
     )
     return _from_point(phi, "half-stable", point, reason + _unstable(phi, wanted))
 

@@ -21,6 +21,7 @@ _MOST_LAYERS: Final = 3000
 _MARGINAL: Final = 2e-4  # a rate nearer to 1 shows nothing exponential within so many layers
 _SETTLED: Final = 1e-12
 _STILL: Final = 1e-10
+_UNSEEN: Final = 1e-9  # decades
 _LARGEST_NUMBER: Final = 1e300
 _NEAR: Final = 0.01  # of ln q; the map that is iterated is good to 1e-6, a root to less
 
@@ -211,20 +212,28 @@ def _signal(fate: Fate) -> str:
     what = "the variance of the pre-activations"
     if fate.label == "no mean-field limit":
         return (
-            f"{fate.phi} has no mean-field limit: it has a pole so steep that its mean square is "
-            "infinite, and sums over units are Cauchy-like."
+            f"{fate.phi} has no mean-field limit: the mean square of phi is infinite or not a "
+            "number. Beside a pole, sums over units are Cauchy-like."
         )
     if fate.label == "continuum":
         return f"Every start is kept: {what} stays at {fate.q:.4g}."
     if fate.label == "fixed point":
-        pace = f"a deviation changes by a factor e in {fate.depth_q:.2g} layers"
-        return f"In depth {what} settles at {fate.q:.4g} (rms {math.sqrt(fate.q):.4g}); {pace}."
+        where = f"settles at {fate.q:.4g} (rms {math.sqrt(fate.q):.4g})"
+        return f"In depth {what} {where}; {_pace(fate)}."
     if fate.label == "algebraic drift":
         goal = "without end" if fate.q == math.inf else f"towards {fate.q:.4g}"
         return f"In depth {what} drifts {goal}, ever more slowly: {fate.last:.3g} at layer 3000."
     if fate.label == "collapses exponentially":
         return f"In depth {what} falls to 0, by a factor {fate.map_slope:.4g} in each layer."
-    return f"In depth {what} grows without end, by a factor {fate.map_slope:.4g} in each layer."
+    pace = f"by a factor {fate.map_slope:.4g} in each layer"
+    return f"In depth {what} grows without end, {pace if fate.map_slope < math.inf else 'fast'}."
+
+
+def _pace(fate: Fate) -> str:
+    if fate.depth_q < 1:
+        return "no deviation outlives a layer"
+    verb = "grows" if fate.map_slope > 1 else "shrinks"
+    return f"a deviation {verb} by a factor e in {fate.depth_q:.2g} layers"
 
 
 def _parting(fate: Fate) -> str:
@@ -241,12 +250,10 @@ def _parting(fate: Fate) -> str:
 def _gradient(fate: Fate) -> str:
     if fate.gradient_obstacle:
         return f"But {fate.gradient_obstacle}."
-    if math.isnan(fate.chi):
+    if not fate.chi < math.inf:
         return ""
     if fate.chi == 0:
         return "No gradient passes back."
     decades = math.log10(fate.chi) / 2
-    return (
-        f"Going back through a layer, the gradient norm changes by {decades:+.3g} decades "
-        f"(chi {fate.chi:.4g})."
-    )
+    change = f"changes by {decades:+.3g} decades" if abs(decades) > _UNSEEN else "stays as it is"
+    return f"Going back through a layer, the gradient norm {change} (chi {fate.chi:.4g})."

@@ -22,6 +22,7 @@ from fathom.theory.meanfield import layer_moments
 from fathom.theory.nonlinearity import Floats, Nonlinearity
 
 _NUM_SCANNED: Final = 2000
+_STEEPER: Final = 1.5  # growth that is still growing, far out
 _ROUNDING: Final = 1e-10  # of functions like sigmoid(h) - 1/2 few digits are left at small h
 _NEARLY: Final = 1e-3
 _SAME: Final = 1e-6  # relative distance below which two roots are one
@@ -52,10 +53,18 @@ def point_at(phi: Nonlinearity, q: float, weight_scale: float) -> FixedPoint:
         q: The variance; 0 and `inf` mean limits.
         weight_scale: s_w^2.
     """
-    at = layer_moments(phi, min(q, FAR))
     with np.errstate(all="ignore"):
-        chi, slope = weight_scale * at.slope_square[0], weight_scale * at.square_1st[0]
+        chi, slope = weight_scale * _rates(phi, min(q, FAR))
+        if q == math.inf:
+            before = weight_scale * _rates(phi, FAR / 100)
+            if slope >= _STEEPER * before[1]:
+                chi = slope = math.inf
     return FixedPoint(q, float(chi), float(slope))
+
+
+def _rates(phi: Nonlinearity, q: float) -> Floats:
+    at = layer_moments(phi, q)
+    return np.concatenate([at.slope_square, at.square_1st])
 
 
 def growth_at(phi: Nonlinearity, q: float, weight_scale: float, bias_variance: float) -> float:

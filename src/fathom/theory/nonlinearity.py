@@ -49,8 +49,8 @@ class Nonlinearity:
         kinks: Where phi or phi' breaks, in increasing order.
         jumps: Where phi itself breaks.
         edges: Ends of panels within which phi and phi' are smooth and resolved by 16 nodes.
-        value_diverges: phi has a pole so steep that E phi^2 is infinite.
-        slope_diverges: phi' has one so steep that E phi'^2 is infinite.
+        value_diverges: E phi^2 is infinite, because of a pole, or phi is NaN for some |h| < 16.
+        slope_diverges: E phi'^2 is, or phi' is.
         slope_is_zero: phi' is 0 almost everywhere: no gradient passes.
         saturation_slope: |phi'| that saturation is measured against; `inf` where it is undefined.
     """
@@ -90,8 +90,8 @@ def nonlinearity(activation: Activation) -> Nonlinearity:
             kinks=found,
             jumps=jumps,
             edges=_resolving_edges(value, slope, found),
-            value_diverges=any(_divergence(value, x) > _DIVERGENT for x in found),
-            slope_diverges=any(_divergence(slope, x) > _DIVERGENT for x in found),
+            value_diverges=_diverges(value, found),
+            slope_diverges=_diverges(slope, found),
             slope_is_zero=bool((slope(_GRID) == 0).all()),
             saturation_slope=activation.saturation_slope,
         )
@@ -160,6 +160,11 @@ def _is_small(a: Floats, b: Floats) -> npt.NDArray[np.bool_]:
     size = np.maximum(1.0, np.maximum(np.abs(a), np.abs(b)))
     small: npt.NDArray[np.bool_] = np.abs(b - a) <= _SMOOTH * size
     return small
+
+
+def _diverges(function: Function, breaks: tuple[float, ...]) -> bool:
+    undefined = bool(np.isnan(function(_NEAR)).any())  # further out it may be an overflow
+    return undefined or any(_divergence(function, place) > _DIVERGENT for place in breaks)
 
 
 def _divergence(function: Function, place: float) -> float:

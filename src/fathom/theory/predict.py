@@ -15,6 +15,7 @@ from fathom.theory.nonlinearity import Floats, Nonlinearity
 from fathom.theory.stochastic import PredictedRatio, predicted_gradient_ratio
 
 Method = Literal["expansion", "simulation", "mean field", "none"]
+NUM_SAMPLES: Final = 200  # where it simulates: means to 1/14 of the spread, in a tenth of a second
 SATURATED_SLOPE: Final = 0.05  # of the largest slope; as the engines count
 
 
@@ -135,7 +136,9 @@ def _at_finite_width(network: Network, infinite: Propagation) -> PredictedRatio 
     if infinite.lost_at is not None:
         return None
     with np.errstate(all="ignore"):
-        found = predicted_gradient_ratio(network, infinite.q, infinite.moments)
+        found = predicted_gradient_ratio(
+            network, infinite.q, infinite.moments, num_samples=NUM_SAMPLES
+        )
     numbers = (found.log10_ratio, found.log10_sd, found.log10_rms, found.log10_rms_sd)
     return found if all(np.isfinite(number).all() for number in numbers) else None
 
