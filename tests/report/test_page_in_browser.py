@@ -176,10 +176,13 @@ def test_a_run_is_laid_over_its_prediction(visit: Visit, frames: Frames, report:
     grads = layers["grad_pre_rms"][:20]
     assert dots[0]["y"] == pytest.approx((grads / grads[19]).log10().to_list(), abs=0.02)
     assert dots[2]["y"] == pytest.approx(layers["pre_cosine"][:20].to_list(), abs=0.003)
-    visit.page.click(f'tr[data-run="{run_id(frames, activation="relu")}"] input')
+    other = run_id(frames, activation="relu")
+    visit.page.click(f'tr[data-run="{other}"] input')
     visit.settle()
-    both = traces(visit, "#panels .chart >> nth=1")
-    assert len(both) == 2 * len(drawn)
+    both = [t for t in traces(visit, "#panels .chart >> nth=1") if t.get("name") == BAND_NAME]
+    told = frames.predictions.filter(run_id=other).sort("layer")
+    assert len(both) == 6
+    assert both[3]["y"] == pytest.approx(told["gradient_log10"].to_list(), abs=0.01)
     assert visit.problems == []
 
 
@@ -196,6 +199,12 @@ def test_verdicts_are_told_with_their_reasons(visit: Visit, frames: Frames, repo
         cell = f'tr[data-run="{row["run_id"]}"] td.verdict[title="{row[f"sentence_{moment}"]}"]'
         assert row[f"verdict_{moment}"] in visit.page.locator(cell).all_inner_texts()
     assert f"at layer {row['leaves_band_layer']}, back from the last" in facts
+    inside = judged.filter(
+        (pl.col("verdict_predicted") != "no prediction") & pl.col("leaves_band_layer").is_null()
+    )
+    visit.page.click(f'tr[data-run="{inside["run_id"][0]}"] td:nth-child(2)')
+    visit.settle()
+    assert "gradient leaves the predicted band\nnowhere" in visit.page.inner_text("#selected")
     visit.page.fill("#search", "no prediction")
     without = judged.filter(verdict_predicted="no prediction")["run_id"].to_list()
     assert visit.visible_runs() == without
@@ -416,6 +425,12 @@ def test_texts_from_a_study_never_become_markup(visit: Visit, tmp_path: Path) ->
     assert PAYLOADS[2] in visit.page.inner_text("#selected")
     legend = visit.page.locator("#figure .legendtext").all_text_contents()
     assert "<b>bold</b><br><sup>1</sup>&lt;img&gt;" in legend
+    assert PAYLOADS[0] in visit.page.inner_text("#forecast")
+    visit.open(path, "#figure=prediction_scatter")
+    program = "chart => chart.data.flatMap(({text}) => text ?? [])"
+    labels = visit.page.eval_on_selector("#figure .chart", program)
+    assert len(labels) > 0
+    assert not any(set(label) & set("<>") for label in labels)
 
 
 def test_the_same_check_notices_unescaped_json(visit: Visit, tmp_path: Path) -> None:

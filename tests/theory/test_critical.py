@@ -45,6 +45,10 @@ def activation(name: str) -> Nonlinearity:
     return NAMED[name]() if name in NAMED else phi(name)
 
 
+def own(function: Callable[[torch.Tensor], torch.Tensor]) -> Nonlinearity:
+    return nonlinearity(custom(function, name="own"))
+
+
 # --- a table of gains and edges of chaos, as it was verified: gains forward and backward, chi at
 # the forward gain; then (s_w^2, q*, V') at s_b^2 = .05 and at 0, where the network has one
 
@@ -207,11 +211,14 @@ def test_most_activations_have_no_half_stable_point(name: str) -> None:
     assert half_stable(phi(name)) is None
 
 
+def test_half_stable_point_of_a_cubic_in_closed_form() -> None:
+    """h^3 - h + c: m_2 = 15 q^3 - 6 q^2 + q + c^2 and mu_2 = 27 q^2 - 6 q + 1 give q = 1/3."""
+    found = half_stable(own(lambda h: h**3 - h + 0.6))
+    assert found == pytest.approx((1 / 2, 2 / 9 - 0.6**2 / 2, 1 / 3, 1), rel=1e-10)
+    assert half_stable(own(lambda h: h**3 - h + 1)) is None  # s_b^2 would be negative
+
+
 # --- constants of others
-
-
-def own(function: Callable[[torch.Tensor], torch.Tensor]) -> Nonlinearity:
-    return nonlinearity(custom(function, name="own"))
 
 
 @pytest.mark.parametrize(

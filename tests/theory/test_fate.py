@@ -262,6 +262,7 @@ def test_the_map_that_is_iterated_is_good_to_a_millionth(name: str) -> None:
     q = np.geomspace(1e-14, 1e8, 173)
     found = rough_map(curve(phi(name)), 1.3, 0.01)(q)
     np.testing.assert_allclose(found, variance_map(phi(name), q, 1.3, 0.01), rtol=3e-6)
+    assert rough_map(curve(phi("exp")), 1.3, 0.01)(np.array([1e4]))[0] > 1e200
     step = rough_step(curve(phi(name)), 1.3, 0.01)
     np.testing.assert_allclose([step(float(each)) for each in q], found, rtol=1e-12)
 

@@ -163,10 +163,11 @@ def _quiet() -> Iterator[None]:
 
 def _share_ranges(chart: Chart, axes: Sequence[Axes]) -> None:
     """Give the y axes of panels with the same label the same range."""
-    sharing = [panel.y for panel in chart.panels if panel.heat_map is None and panel.y.shared]
-    limits = {axis.label: axis.high for axis in sharing}
+    both = zip(axes, chart.panels, strict=True)
+    sharing = [(ax, panel.y) for ax, panel in both if panel.heat_map is None and panel.y.shared]
+    limits = {axis.label: axis.high for _, axis in sharing}
     for label, limit in limits.items():
-        same = [a for a, p in zip(axes, chart.panels, strict=True) if p.y.label == label]
+        same = [ax for ax, axis in sharing if axis.label == label]
         ranges = [ax.get_ylim() for ax in same if ax.has_data()]
         if ranges:
             low, high = min(lo for lo, _ in ranges), max(hi for _, hi in ranges)
@@ -218,13 +219,14 @@ def _handle(item: Line | Points | Bars) -> Line2D | Patch:
     if isinstance(item, Bars):
         return Patch(color=item.colours[0])
     if isinstance(item, Points):
+        shape, size = MARKERS[item.marker]
         return Line2D(
             [],
             [],
             color=item.colour,
             linestyle="none",
-            marker=MARKERS[item.marker],
-            markersize=3.5,
+            marker=shape,
+            markersize=size,
             markerfacecolor="none" if item.marker == "ring" else item.colour,
         )
     marker = "o" if item.markers else ""

@@ -141,7 +141,8 @@ def _layer_numbers(frames: Frames, moment: Moment) -> pl.DataFrame:
         _hidden(layers),
         gradient_span=(grad.first() / grad.last()).log10(),
         smallest_gradient=grad.min(),
-        scale_growth=2 * (rms.last() / rms.first()).log10(),
+        # From nothing there is no growth: units whose weights are 0, below others with a bias.
+        scale_growth=pl.when(rms.first() > 0).then(2 * (rms.last() / rms.first()).log10()),
         largest_rms=rms.max(),
         cosine=pl.col("pre_cosine").last(),
         dead_share=_largest("dead_share"),

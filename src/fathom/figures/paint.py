@@ -19,7 +19,12 @@ LINE_STYLES: dict[Dash, Any] = {  # Any: matplotlib types a style as a union of 
     "dotted": (0, (1, 1.5)),
     "dashdot": (0, (5, 2, 1, 2)),
 }
-MARKERS: dict[Marker, str] = {"dot": "o", "ring": "o", "down": "v", "up": "^"}
+MARKERS: dict[Marker, tuple[str, float]] = {  # shape and size in points
+    "dot": ("o", 3.5),
+    "ring": ("o", 5.5),  # to be seen around a dot
+    "down": ("v", 4.5),
+    "up": ("^", 4.5),
+}
 
 
 def clean(content: str, most: int = 60) -> str:
@@ -115,13 +120,14 @@ def _paint_points(ax: Axes, points: Points, *, log: bool) -> None:
     y = shown(points.y, log=log)
     if points.x_low is not None and points.x_high is not None:
         ax.hlines(y, points.x_low, points.x_high, color=points.colour, linewidth=0.7, alpha=0.5)
+    shape, size = MARKERS[points.marker]
     ax.plot(
         points.x,
         y,
         color=points.colour,
         linestyle="none",
-        marker=MARKERS[points.marker],
-        markersize=3.5,
+        marker=shape,
+        markersize=size,
         markerfacecolor="none" if points.marker == "ring" else points.colour,
         zorder=3,
     )

@@ -109,6 +109,11 @@ class Forecast(NamedTuple):
     obstacles: tuple[str, ...]
 
     @property
+    def num_predicted(self) -> int:
+        """Runs with a prediction."""
+        return self.hits + self.disappointments + self.surprises + self.failures + self.unknown
+
+    @property
     def sentence(self) -> str:
         """All of it in words."""
         expected = self.hits + self.disappointments
@@ -120,10 +125,10 @@ class Forecast(NamedTuple):
                 f"these did, and so did {self.surprises} of the other {others}."
             )
         if self.unknown:
-            parts.append(f"Not known whether they trained: {self.unknown} runs.")
+            parts.append(f"Not known whether they trained: {self.unknown}.")
         if self.unpredicted:
             reason = f" ({self.obstacles[0]})" if len(self.obstacles) == 1 else ""
-            parts.append(f"Without a prediction: {self.unpredicted} runs{reason}.")
+            parts.append(f"Runs without a prediction: {self.unpredicted}{reason}.")
         return " ".join(parts)
 
 

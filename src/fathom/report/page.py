@@ -8,11 +8,13 @@ import re
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 from fathom.figures.frames import Frames, in_order
+from fathom.figures.verdict_table import verdict_table
 from fathom.report.images import write_images
 from fathom.report.pack import pack
-from fathom.report.payload import charts, compress, layer_overlays, study_table, to_script
+from fathom.report.payload import charts, compress, prediction_table, study_table, to_script
 from fathom.store.commit import commit
 
 _SCRIPTS = ("data", "dom", "state", "charts", "panels", "table", "matrix", "details", "main")
@@ -86,10 +88,12 @@ def render_page(
     program = _program()
     run_ids = frames.runs["run_id"].to_list()
     packed = pack(run_ids, frames.epochs, frames.layers)
+    judged = verdict_table(frames)
     made, without = charts(frames)
     study = study_table(
         frames,
         packed,
+        judged,
         title=title,
         study_yaml=study_yaml,
         facts=facts,
@@ -102,8 +106,8 @@ def render_page(
         title=html.escape(title),
         style=_asset("page.css"),
         study=to_script(study),
-        charts=compress(json.dumps(made, allow_nan=False).encode()),
-        overlays=compress(json.dumps(layer_overlays(frames), allow_nan=False).encode()),
+        charts=_compressed_json(made),
+        predictions=_compressed_json(prediction_table(frames, judged)),
         measurements=compress(packed.content),
         library=compress(library.encode()),
         program=program,
@@ -127,6 +131,10 @@ def _program() -> str:
     """Join the page's scripts in one scope of their own."""
     body = "\n".join(_asset(f"{name}.js") for name in _SCRIPTS)
     return f'"use strict";\n(() => {{\n{body}}})();\n'
+
+
+def _compressed_json(value: Any) -> str:  # noqa: ANN401 - any JSON value
+    return compress(json.dumps(value, allow_nan=False, separators=(",", ":")).encode())
 
 
 def _hash(script: str) -> str:

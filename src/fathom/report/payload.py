@@ -23,22 +23,20 @@ from fathom.figures.frames import (
 from fathom.figures.palette import style_of
 from fathom.figures.predicted_panels import Overlay, Profile, overlay_chart
 from fathom.figures.prediction_by_layer import overlays
-from fathom.figures.verdict_table import TRAINED_NOTE, forecast, verdict_table
+from fathom.figures.verdict_table import TRAINED_NOTE, forecast
 from fathom.report.pack import LAYER_QUANTITIES, METRICS, Packed
 
 MAX_LAYERS: Final = 25  # of one network in the page's charts of layers; the image files have all
 
 _RUN_FACTS = ("run_id", "name", "outcome", "reason", "epochs_run", "diverged_step", "elapsed_s")
+_MOMENTS = ("predicted", "start", "end")
 _JUDGED = (
     "span_predicted",
     "span_predicted_sd",
-    *(
-        f"{what}_{when}"
-        for what in ("verdict", "sentence")
-        for when in ("predicted", "start", "end")
-    ),
+    *(f"verdict_{moment}" for moment in _MOMENTS),
     "leaves_band_layer",
     "scale_leaves_band_layer",
+    "trained",
 )
 
 
@@ -124,6 +122,20 @@ def charts(frames: Frames) -> tuple[list[dict[str, Any]], dict[str, str]]:
     return made, left_out
 
 
+def prediction_table(frames: Frames, judged: pl.DataFrame) -> dict[str, Any]:
+    """Collect what the page tells of prediction beside measurement, apart from the numbers.
+
+    Args:
+        frames: The measurements.
+        judged: Of `verdict_table`.
+
+    Returns:
+        `sentences` of each run's verdicts, in the order of the runs, and `overlays` by run id.
+    """
+    sentences = {moment: judged[f"sentence_{moment}"].to_list() for moment in _MOMENTS}
+    return {"sentences": sentences, "overlays": layer_overlays(frames)}
+
+
 def layer_overlays(frames: Frames) -> dict[str, dict[str, Any]]:
     """Describe prediction and measurement by layer of each run; nothing where none is predicted.
 
@@ -154,12 +166,13 @@ def _rounded(profile: Profile, kept: NDArray[np.int64]) -> Profile:
     finite = numbers[np.isfinite(numbers)]
     height = float(np.ptp(finite)) if finite.size else 0.0
     decimals = math.ceil(-math.log10(height / 200)) if height > 0 else 6
-    return Profile(*(np.round(values[kept], decimals) for values in profile))
+    return Profile(*(np.round(values[kept], decimals) + 0.0 for values in profile))  # no -0.0
 
 
 def study_table(
     frames: Frames,
     packed: Packed,
+    judged: pl.DataFrame,
     *,
     title: str,
     study_yaml: str,
@@ -168,14 +181,17 @@ def study_table(
     left_out: Mapping[str, str],
 ) -> dict[str, Any]:
     """Collect what the page reads at once; the charts and the packed measurements come apart."""
-    judged = verdict_table(frames)
+    expected = forecast(frames, judged)
     return {
         "title": title,
         "facts": list(facts.items()),
         "yaml": study_yaml,
         "settings": setting_table(frames),
         "runs": run_table(frames, judged),
-        "forecast": {"sentence": forecast(frames, judged).sentence, "note": TRAINED_NOTE},
+        "forecast": {
+            "sentence": expected.sentence,
+            "note": TRAINED_NOTE if expected.num_predicted else "",
+        },
         "files": dict(files),
         "left_out": list(left_out.items()),
         "packed": {

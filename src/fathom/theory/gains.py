@@ -71,7 +71,7 @@ def small_signal_scale(phi: Nonlinearity) -> float | None:
     found = curve(phi)
     if not (found.keeps_0 and 0 < found.slope_at_0 < math.inf):
         return None
-    return 2 / found.slope_at_0
+    return 1 / found.slope_at_0
 
 
 def edge_of_chaos(phi: Nonlinearity, bias_variance: float) -> tuple[CriticalPoint, ...]:

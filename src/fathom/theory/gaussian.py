@@ -130,6 +130,8 @@ def moments(phi: Nonlinearity, q: Floats | float) -> Moments:
 
     Infinite moments of a pole are not seen by quadrature: ask `phi.value_diverges` first.
 
+    Not covered: what grows like exp(h) at q > 250, whose weight lies where float64 has none.
+
     Args:
         phi: The activation.
         q: Variances `[Q]` or one, each > 0.

@@ -117,9 +117,9 @@ function addAxes(layout, chart, index, place, colours) {
   if (left?.y.label !== panel.y.label) y.title = axisTitle(panel.y);
   const below = chart.panels[index + chart.columns];
   if (below?.x.label === panel.x.label) delete x.title;
-  const same = chart.panels.findIndex((other) => other.y.label === panel.y.label);
-  const alone = panel.heat_map || panel.y.shared === false;
-  if (!alone && same < index) y.matches = `y${same ? same + 1 : ""}`;
+  const shares = (other) => !other.heat_map && other.y.shared !== false;
+  const same = chart.panels.findIndex((other) => shares(other) && other.y.label === panel.y.label);
+  if (shares(panel) && same < index) y.matches = `y${same ? same + 1 : ""}`;
   else if (panel.y.high !== undefined) y.range = cutRange(chart, panel);
   layout[`xaxis${suffix}`] = x;
   layout[`yaxis${suffix}`] = y;
@@ -155,13 +155,14 @@ function cutRange(chart, panel) {
 }
 
 function lineTraces(line, suffix, named, colours) {
+  const name = plotText(line.name ?? "");
   const axes = { type: "scatter", xaxis: `x${suffix}`, yaxis: `y${suffix}`,
     legendgroup: line.name };
   const trace = { ...axes, x: line.x, y: line.y, mode: line.markers ? "lines+markers" : "lines",
     line: { color: colours.line(line.colour), dash: DASHES[line.dash], width: 1.8 },
-    marker: { size: 5 }, name: plotText(line.name),
+    marker: { size: 5 }, name,
     showlegend: Boolean(line.name) && !named.has(line.name),
-    hovertemplate: `%{x}: %{y:.4g}<extra>${plotText(line.name)}</extra>` };
+    hovertemplate: `%{x}: %{y:.4g}<extra>${name}</extra>` };
   named.add(line.name);
   return line.low ? [...bandTraces(line, axes), trace] : [trace];
 }
@@ -177,14 +178,16 @@ function bandTraces(line, axes) {
   ];
 }
 
-const SYMBOLS = { dot: "circle", ring: "circle-open", down: "triangle-down", up: "triangle-up" };
+const SYMBOLS = { // shape and size; a ring can be seen around a dot
+  dot: ["circle", 5], ring: ["circle-open", 8], down: ["triangle-down", 8], up: ["triangle-up", 8],
+};
 
 function pointsTrace(points, suffix, named, colours) {
   const name = plotText(points.name ?? "");
+  const [symbol, size] = SYMBOLS[points.marker];
   const trace = { type: "scatter", mode: "markers", xaxis: `x${suffix}`, yaxis: `y${suffix}`,
     x: points.x, y: points.y, name, legendgroup: points.name,
-    marker: { color: colours.line(points.colour), symbol: SYMBOLS[points.marker],
-      size: points.marker === "ring" || points.marker === "dot" ? 5 : 8 },
+    marker: { color: colours.line(points.colour), symbol, size },
     showlegend: Boolean(name) && !named.has(points.name),
     text: points.labels?.map((label) => plotText(label)),
     hovertemplate: `${points.labels ? "%{text}<br>" : ""}%{x:.4g}: %{y:.4g}<extra>${name}</extra>` };

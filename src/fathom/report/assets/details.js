@@ -22,8 +22,10 @@ const RUN_FACTS = [
   ...PARTS.map((part) => [`final ${part} accuracy`, (run) => percent(run[`${part}_accuracy`])]),
   ...PARTS.map((part) => [`final ${part} loss [nats]`, (run) => short(run[`${part}_loss`])]),
   ["gradient span [decades]", (run) => `${decades(run.span_start)} → ${decades(run.span_end)}`],
+  ["trained", (run) => ({ true: "yes", false: "no" })[run.trained] ?? "–"],
   ["predicted span [decades]", predictedDecades],
-  ...VERDICTS.map(([when, title]) => [title, (run) => run[`sentence_${when}`]]),
+  ...VERDICTS.map(([when, title]) => [title, 
+    (run) => run[`sentence_${when}`] ?? run[`verdict_${when}`]]),
   ["gradient leaves the predicted band", (run) => bandExit(run, "leaves_band_layer")],
   ["scale leaves the predicted band", (run) => bandExit(run, "scale_leaves_band_layer")],
   ["time", (run) => seconds(run.elapsed_s)],
@@ -57,7 +59,7 @@ function updatePanels(measurements, overlays) {
   if (wanted === drawnSelection) return;
   drawnSelection = wanted;
   const target = byId("panels");
-  for (const old of target.children) Plotly.purge(old);
+  for (const old of target.querySelectorAll(".chart")) Plotly.purge(old);
   if (!wanted) {
     target.replaceChildren();
     return;
@@ -68,7 +70,7 @@ function updatePanels(measurements, overlays) {
   target.replaceChildren(...places);
   charts.forEach((chart, index) => drawChart(places[index], chart));
   charts.forEach((chart, index) => {
-    if (chart.note) places[index].after(element("p", { className: "hint chart" }, chart.note));
+    if (chart.note) places[index].after(element("p", { className: "hint note" }, chart.note));
   });
 }
 
@@ -85,9 +87,10 @@ function updateFigure(figures) {
   byId("figure-files").replaceChildren(`${chosen.description} ${chosen.chart.note ?? ""} `,
     ...fileLinks(chosen.name));
   const wide = chosen.chart.columns > 4;
+  const isCloud = chosen.chart.panels.length === 1 && chosen.chart.panels[0].points;
   const target = element("div", { className: "chart" });
   byId("figure").replaceChildren(target);
-  drawChart(target, chosen.chart, { panelHeight: wide ? 150 : 240 });
+  drawChart(target, chosen.chart, { panelHeight: isCloud ? 400 : wide ? 150 : 240 });
 }
 
 function fileLinks(name) {

@@ -27,7 +27,8 @@ function decades(span) {
 /** Writes a predicted span with two standard deviations. */
 function predictedDecades(run) {
   const { span_predicted: span, span_predicted_sd: sd } = run;
-  return Number.isFinite(span) && sd > 0 ? `${decades(span)} ± ${(2 * sd).toFixed(1)}` : decades(span);
+  if (!Number.isFinite(span) || !(sd > 0)) return decades(span);
+  return `${decades(span).split(" ")[0]} ± ${(2 * sd).toFixed(1)}`;
 }
 
 function seconds(time) {

@@ -8,8 +8,7 @@ function buildHeader() {
   const total = `${runs.length} run${runs.length === 1 ? "" : "s"}`;
   byId("summary").textContent = `${total}: ${outcomes.join(", ")}`;
   byId("forecast").textContent = study.forecast.sentence;
-  byId("forecast").title = study.forecast.note;
-  byId("forecast").hidden = !study.forecast.sentence;
+  byId("forecast-note").textContent = study.forecast.note;
   const fixed = study.settings.filter(({ values }) => values.length === 1)
     .map(({ name, values }) => [name, values[0].label]);
   const swept = varying.map(({ name, values }) => [`${name} (${values.length})`,
@@ -30,20 +29,30 @@ async function loadLibrary() {
   if (typeof Plotly === "undefined") throw new Error("the plotting library did not start");
 }
 
+/** Gives every run the sentences of its verdicts, which come compressed. */
+function tellSentences(sentences) {
+  for (const run of runs) {
+    for (const [when] of VERDICTS) run[`sentence_${when}`] = sentences[when][run.index];
+  }
+  updateHints();
+  updateSelected();
+}
+
 async function buildCharts() {
   if (typeof DecompressionStream === "undefined") {
     notice("The charts need a newer browser, any from 2023 on; the table and the images do not.");
     return;
   }
-  const [measurements, figures, overlays] = await Promise.all([
+  const [measurements, figures, predictions] = await Promise.all([
     inflate("measurements").then((buffer) => new Measurements(buffer)),
     inflateJson("charts"),
-    inflateJson("overlays"),
+    inflateJson("predictions"),
     loadLibrary(),
   ]);
   buildLeftOut(figures);
+  tellSentences(predictions.sentences);
   const draw = () => {
-    updatePanels(measurements, overlays);
+    updatePanels(measurements, predictions.overlays);
     updateFigure(figures);
   };
   onChange(draw);

@@ -19,11 +19,11 @@ const COLUMNS = [
     text: (run) => decades(run.span_start),
     help: "log10 of rms dL/dh in the first hidden layer over the last, before training, "
       + "in decades; 0 is ideal, ▼ vanishes, ▲ explodes" },
+  ...VERDICTS.map(([when]) => ({ key: `verdict_${when}`, title: `verdict ${when}`,
+    text: (run) => run[`verdict_${when}`], hint: (run) => run[`sentence_${when}`] ?? "",
+    help: "By fixed rules on the numbers of the layers; point at a cell to read why" })),
   { key: "span_end", title: "span end", numeric: true, text: (run) => decades(run.span_end),
     help: "The same at the last epoch, in decades" },
-  ...VERDICTS.map(([when, title]) => ({ key: `verdict_${when}`, title,
-    text: (run) => run[`verdict_${when}`], hint: (run) => run[`sentence_${when}`],
-    help: "By fixed rules on the numbers of the layers; point at a cell to read why" })),
   { key: "elapsed_s", title: "time", numeric: true, text: (run) => seconds(run.elapsed_s) },
 ].filter(({ key, known }) => !known || runs.some((run) => Number.isFinite(run[key])));
 
@@ -51,9 +51,19 @@ function buildTable() {
     return row;
   }));
   byId("table").append(element("table", { className: "runs" }, element("thead", {}, head), body));
+  updateHints();
   rove(body, "tr:not([hidden])", () => ({ ArrowDown: 1, ArrowUp: -1, PageDown: 10, PageUp: -10 }));
   body.addEventListener("keydown", rowKey);
   body.addEventListener("click", rowClick);
+}
+
+/** Lets cells tell more when pointed at. */
+function updateHints() {
+  for (const [run, row] of rowByRun) {
+    COLUMNS.forEach(({ hint }, index) => {
+      if (hint) row.cells[index + 1].title = hint(run); // the first cell has the tick box
+    });
+  }
 }
 
 function headerCell(column) {
@@ -75,7 +85,6 @@ function buildRow(run) {
   const box = element("input", { type: "checkbox", tabIndex: -1, "aria-label": label });
   const cells = COLUMNS.map((column) => {
     const cell = element("td", { className: column.numeric ? "number" : "" }, column.text(run));
-    if (column.hint) cell.title = column.hint(run);
     if (column.key.startsWith("verdict_")) {
       cell.classList.add("verdict", run[column.key].replace(" ", "-"));
     }
