@@ -4,6 +4,7 @@ import functools
 import math
 from typing import Final, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -21,9 +22,11 @@ from fathom.verdicts import Evidence
 
 UNKNOWN_INPUT: Final = InputStatistics(1.0, 0.0)  # standardised features, unrelated inputs
 
-_MEASURED_ENTRIES: Final = 1_000_000  # the variance of a user's own weights is known to 0.15 %
+_MEASURED_ENTRIES: Final = 1_000_000  # a user's own weights' variance to 0.15 %
 _LARGEST_LOG10: Final = math.log10(torch.finfo(torch.float32).max)
 _LOOKED_AT: Final = 64  # rows and columns that tell what kind of weights these are
+_FEWEST_ENTRIES: Final = 256  # a single one is no sample of a mean
+_MOST_DRAWN: Final = 10_000  # matrices; of tiny ones a million entries would take long
 _ORTHOGONAL: Final = 1e-6
 _MEAN_SIGMAS: Final = 6.0  # a sample mean of 0 lies within, nearly always
 
@@ -115,10 +118,11 @@ def _law(init: Choice, reads: Choice, fan_in: int, fan_out: int) -> _Law:
     initializer = layer_initializers(INITIALIZERS.build(init), [phi])[0]
     variance = initializer.weight_variance(fan_in, fan_out)
     if math.isnan(variance):  # a user's own function, which may ask for the shape
-        drawn = _draw(initializer, fan_in, fan_out, -(-_MEASURED_ENTRIES // (fan_in * fan_out)))
+        drawn = _draw(initializer, fan_in, fan_out, _MEASURED_ENTRIES)
         variance = drawn.square().mean().item()
     else:
-        drawn = _draw(initializer, min(fan_in, _LOOKED_AT), min(fan_out, _LOOKED_AT), 1)
+        shape = min(fan_in, _LOOKED_AT), min(fan_out, _LOOKED_AT)
+        drawn = _draw(initializer, *shape, _FEWEST_ENTRIES)
     mean, sd = drawn.mean().item(), drawn.std(correction=0).item()
     if abs(mean) > _MEAN_SIGMAS * sd / math.sqrt(drawn.numel()):
         raise NotCoveredError(
@@ -127,7 +131,9 @@ def _law(init: Choice, reads: Choice, fan_in: int, fan_out: int) -> _Law:
     return _Law(variance, initializer.bias_variance(fan_in), _is_orthogonal(drawn[0]))
 
 
-def _draw(init: Initializer, fan_in: int, fan_out: int, count: int) -> Tensor:
+def _draw(init: Initializer, fan_in: int, fan_out: int, num_entries: int) -> Tensor:
+    """Draw as many matrices `[O, I]` as have so many entries, at least one."""
+    count = min(-(-num_entries // (fan_in * fan_out)), _MOST_DRAWN)
     drawn = torch.empty(count, fan_out, fan_in, dtype=torch.float64)
     chance = torch.Generator().manual_seed(0)
     for matrix in drawn:
@@ -155,11 +161,13 @@ def expected_evidence(prediction: Prediction, num_probes: int, num_classes: int)
         num_classes: Of the data.
     """
     scale = prediction.pre_log10
+    with np.errstate(invalid="ignore"):  # beyond all numbers from the first layer on
+        growth = 2 * float(scale[-1] - scale[0])
     return Evidence(
         is_finite=bool(scale.max() < _LARGEST_LOG10),
         gradient_span=float(prediction.gradient_log10[0]),
         span_sd=float(prediction.gradient_log10_sd[0]),
-        scale_growth=2 * float(scale[-1] - scale[0]),
+        scale_growth=growth,
         largest_rms=10 ** min(float(scale.max()), 300.0),
         cosine=float(prediction.pre_cosine[-1]),
         num_probes=num_probes,

@@ -1,7 +1,8 @@
-"""Numbers that Python users and the command line give directly, not through a study."""
+"""What Python users and the command line give directly, not through a study."""
 
 from typing import Any
 
+from fathom.activations import Activation, custom
 from fathom.errors import FathomError
 from fathom.registry import check_number
 
@@ -16,3 +17,19 @@ def check(name: str, value: object, **limits: Any) -> None:  # noqa: ANN401 - th
         check_number(name, value, **limits)
     except ValueError as error:
         raise FathomError(str(error)) from None
+
+
+def named(activation: Any) -> Any:  # noqa: ANN401 - whatever a study may have there
+    """Give a function without a usable name one: a lambda, a partial function, a torch module.
+
+    A study needs names that tell its runs apart; here there is one activation only.
+
+    Raises:
+        FathomError: If the function fails on a few numbers.
+    """
+    if isinstance(activation, Activation) or not callable(activation):
+        return activation
+    name = getattr(activation, "__name__", type(activation).__name__)
+    if not name.isidentifier():
+        return custom(activation, name="own_function")
+    return activation if hasattr(activation, "__name__") else custom(activation, name=name)

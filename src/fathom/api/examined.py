@@ -9,7 +9,7 @@ from torch import Tensor
 
 from fathom import card
 from fathom.activations import ACTIVATIONS, Activation
-from fathom.api.checks import check
+from fathom.api.checks import check, named
 from fathom.api.own import with_choices
 from fathom.registry import Choice
 from fathom.spec import study as spec
@@ -61,7 +61,7 @@ class Gain:
             )
         gains = {"signal": self.forward, "gradient": self.backward}
         kept = [
-            f"gain {gain:.6f} keeps the {what}" for what, gain in gains.items() if _usable(gain)
+            f"gain {gain:.7g} keeps the {what}" for what, gain in gains.items() if _usable(gain)
         ]
         if kept:
             yield f"  at unit variance: {', '.join(kept)}"
@@ -107,7 +107,7 @@ def build(activation: AnyActivation) -> Activation:
     Raises:
         FathomError: If there is none of this name, or it fails on a few numbers.
     """
-    settings = with_choices({"activation": activation})
+    settings = with_choices({"activation": named(activation)})
     study = spec.Study(data="digits", model={"depth": 1}, **settings)
     (choice,) = study.runs()[0].model.activation
     assert isinstance(choice, Choice)

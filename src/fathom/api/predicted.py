@@ -11,7 +11,7 @@ import polars as pl
 from torch import Tensor
 
 from fathom.activations import Activation
-from fathom.api.checks import check
+from fathom.api.checks import check, named
 from fathom.api.description import read_model, setting_columns
 from fathom.api.own import with_choices
 from fathom.data.config import DataConfig
@@ -119,13 +119,13 @@ def predict(
     Raises:
         FathomError: If a setting is wrong; the text lists all problems.
     """
-    num_features = width if num_features is None else num_features
-    check("num_features", num_features, minimum=1, whole=True)
+    if num_features is not None:
+        check("num_features", num_features, minimum=1, whole=True)
     check("num_classes", num_classes, minimum=1, whole=True)
     check("input_mean_square", input_mean_square, above=0)
     check("input_cosine", input_cosine, minimum=-1, maximum=1)
     check("num_probes", num_probes, minimum=1, whole=True)
-    settings = {"activation": activation, "init": init}
+    settings = {"activation": named(activation), "init": init}
     study = spec.Study(
         data="digits", model={"depth": depth, "width": width}, **with_choices(settings)
     )
@@ -136,7 +136,7 @@ def predict(
         )
     return describe(
         runs[0].model,
-        num_features=num_features,
+        num_features=width if num_features is None else num_features,
         num_classes=num_classes,
         inputs=InputStatistics(input_mean_square, input_cosine),
         num_probes=num_probes,
@@ -274,9 +274,14 @@ def _in_words(model: ModelConfig, inputs: InputStatistics) -> str:
     kinds = _distinct(phi.label for phi in model.activation)
     widths = _distinct(str(width) for width in model.hidden)
     return (
-        f"{kinds}, {model.init.label}, {model.depth} hidden layers of {widths} units; "
+        f"{kinds}, {model.init.label}, {model.depth} hidden layer{_s(model.depth)} of {widths} "
+        f"unit{_s(max(model.hidden))}; "
         f"inputs of mean square {inputs.mean_square:.3g} and cosine {inputs.cosine:.3g}"
     )
+
+
+def _s(count: int) -> str:
+    return "" if count == 1 else "s"
 
 
 def _distinct(texts: Iterable[str]) -> str:

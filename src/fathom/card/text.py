@@ -86,6 +86,8 @@ def _approached(bound: Bound) -> str:
 
 def _tail(value: Tail, slope: Tail) -> str:
     constant = "" if value.constant_from is None else f", from {_number(value.constant_from)} on"
+    if value.constant_from is not None and np.isinf(value.constant_from):
+        constant = " everywhere"
     return f"value {_limit(value)}{constant}; slope {_limit(slope)}"
 
 

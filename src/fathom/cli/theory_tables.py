@@ -1,5 +1,6 @@
 """What is printed of theory: the layers of one network, the verdicts of a whole study."""
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -91,7 +92,7 @@ def _cells(
 
 def _cell(row: dict[str, Any]) -> str:
     span = row["gradient_span"]
-    return row["verdict"] if span != span else f"{row['verdict']} {span:+.1f}"
+    return row["verdict"] if not math.isfinite(span) else f"{row['verdict']} {span:+.1f}"
 
 
 def _spread(count: int, most: int) -> Iterable[int]:
@@ -102,14 +103,16 @@ def _spread(count: int, most: int) -> Iterable[int]:
 
 
 def _number(value: float) -> str:
-    return "-" if value != value else f"{value:.3g}"
+    if math.isinf(value):
+        return "overflow"
+    return "-" if math.isnan(value) else f"{value:.3g}"
 
 
 def _share(value: float) -> str:
-    return "-" if value != value else f"{100 * value:.1f} %"
+    return "-" if math.isnan(value) else f"{100 * value:.1f} %"
 
 
 def _with_spread(value: float, sd: float) -> str:
-    if value != value:
+    if not math.isfinite(value):
         return "-"
-    return f"{value:+.2f}" if sd != sd else f"{value:+.2f} ± {sd:.2f}"
+    return f"{value:+.2f}" if math.isnan(sd) else f"{value:+.2f} ± {sd:.2f}"

@@ -49,6 +49,8 @@ def dead_probability(
     dead = zero_slope_intervals(phi)
     known = np.isfinite(q_Q) & (q_Q > 0) & np.isfinite(c_Q)
     probability = np.full(q_Q.shape, np.nan)
+    if not known.any():
+        return probability
     common = np.clip(c_Q[known], _SMALLEST, 1)[:, None]
     own = np.maximum(1 - common, _SMALLEST)
     ends = np.array(dead).reshape(-1, 2) / np.sqrt(q_Q[known])[:, None, None]  # [Q, intervals, 2]

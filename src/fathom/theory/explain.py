@@ -4,6 +4,8 @@ import math
 from collections.abc import Iterator
 from typing import Final
 
+import numpy as np
+
 from fathom.theory.correlation import fixed_correlation
 from fathom.theory.critical import Recommendation, recommend
 from fathom.theory.fate import Fate, fate
@@ -13,6 +15,7 @@ from fathom.theory.predict import Prediction
 from fathom.theory.spectrum import jacobian_spread
 
 TRAINABLE_DEPTHS: Final = 6.0  # depth scales xi_c, Schoenholz et al. 2017, fig. 5
+_DECIMALS: Final = 4  # of decades; what is smaller is rounding
 
 
 def explain(network: Network, prediction: Prediction) -> tuple[str, ...]:
@@ -52,15 +55,36 @@ def _best_start(best: Recommendation) -> str:
 
 
 def _gradient(prediction: Prediction, depth: int) -> str:
-    span, sd = prediction.gradient_log10[0], prediction.gradient_log10_sd[0]
+    span, sd = float(prediction.gradient_log10[0]), float(prediction.gradient_log10_sd[0])
+    if not math.isfinite(span):
+        return _lost(prediction)
     how = {
         "expansion": "to first order in 1/width",
-        "simulation": "simulated, since fluctuations are too large for an expansion in 1/width",
+        "simulation": f"simulated, since {prediction.doubt}",
         "mean field": "for infinite width, since numbers end before the last layer",
         "none": "",
     }[prediction.method]
-    band = "" if math.isnan(sd) else f" ± {sd:.2g}"
-    return f"Gradient: {span:+.3g}{band} decades from layer {depth} back to layer 1, {how}."
+    band = "" if math.isnan(sd) else f" ± {round(sd, _DECIMALS):.2g}"
+    told = (
+        f"Gradient: {round(span, _DECIMALS) + 0.0:+.3g}{band} decades from layer {depth} back to "
+        f"layer 1, {how}."
+    )
+    if prediction.blocked_share > 0:
+        told += (
+            f" {prediction.blocked_share:.0%} of the simulated networks let no gradient through; "
+            "these are the numbers of the others."
+        )
+    return told
+
+
+def _lost(prediction: Prediction) -> str:
+    """Say that the gradient has no number, and where the signal lost its own."""
+    scale = prediction.pre_log10
+    lost = np.flatnonzero(~np.isfinite(scale))
+    if not lost.size:
+        return "Gradient: none comes back to layer 1."
+    what = "has died out" if scale[lost[0]] < 0 else "is beyond all numbers"
+    return f"Gradient: without a number, since the signal {what} in layer {lost[0] + 1}."
 
 
 def _repeats(network: Network) -> bool:
@@ -77,11 +101,11 @@ def _fate(network: Network) -> Fate:
 
 
 def _correlation(network: Network, prediction: Prediction, found: Fate) -> Iterator[str]:
-    last = prediction.pre_cosine[-1]
+    last = float(prediction.pre_cosine[-1])
     if not math.isfinite(last):
         return
     text = (
-        f"Inputs: two of cosine {network.input_cosine:.3g} come to {last:.4g} in layer "
+        f"Inputs: two of cosine {network.input_cosine:.3g} come to {round(last, 9):.4g} in layer "
         f"{network.depth}"
     )
     if 0 < found.q < math.inf:
@@ -91,6 +115,12 @@ def _correlation(network: Network, prediction: Prediction, found: Fate) -> Itera
         if 0 < end.depth_scale < math.inf:
             text += (
                 f" and end at {end.correlation:.3g}, with the depth scale {end.depth_scale:.3g}: "
-                f"such networks train down to about {TRAINABLE_DEPTHS * end.depth_scale:.0f} layers"
+                f"{_trainable(TRAINABLE_DEPTHS * end.depth_scale)}"
             )
     yield text + "."
+
+
+def _trainable(depth: float) -> str:
+    if depth < 2:
+        return "too short for such a network to train at any depth"
+    return f"such networks train down to about {depth:.0f} layers"

@@ -28,6 +28,7 @@ _FAR: Final = np.geomspace(16.01, 1e4, 400) + _OFFSET
 _GRID: Final = np.concatenate([-_FAR[::-1], _NEAR, _FAR])
 _SMOOTH: Final = 1e-6  # relative; what a smooth function may change over the last interval
 _HALVINGS: Final = 44  # from 1/256 to the spacing of numbers near 1
+_BESIDE: Final = 1e-6  # relative; how far from a break both sides are looked at
 _DIVERGENT: Final = 0.45  # |x|^-1/2 has no second moment; a little less for rounding
 
 # Panels to start from. An activation bends near 0, at its own scale.
@@ -146,8 +147,10 @@ def _breaks(function: Function) -> tuple[float, ...]:
         first = np.abs(at_middle - at_left) >= np.abs(at_right - at_middle)
         right, at_right = np.where(first, middle, right), np.where(first, at_middle, at_right)
         left, at_left = np.where(first, left, middle), np.where(first, at_left, at_middle)
-    ends_finite = np.isfinite(function(left)) & np.isfinite(function(right))  # else an overflow
-    remaining = ~_is_small(at_left, at_right) & ends_finite
+    # The function may be infinite at a pole itself; infinite on one side of it is an overflow.
+    beside = _BESIDE * np.maximum(1.0, np.abs(left))
+    both_sides = np.isfinite(function(left - beside)) & np.isfinite(function(right + beside))
+    remaining = ~_is_small(at_left, at_right) & both_sides
     places = (left[remaining] + right[remaining]) / 2
     return tuple(sorted({round(float(place), 12) + 0.0 for place in places}))
 

@@ -16,6 +16,8 @@ from fathom.theory.stochastic import PredictedRatio, predicted_gradient_ratio
 
 Method = Literal["expansion", "simulation", "mean field", "none"]
 NUM_SAMPLES: Final = 200  # where it simulates: means to 1/14 of the spread, in a tenth of a second
+_FEWEST_SAMPLES: Final = 50  # of networks so large that 200 would take many seconds: 1/7
+_MOST_ELEMENTS: Final = 10_000_000  # units of all simulated networks together
 SATURATED_SLOPE: Final = 0.05  # of the largest slope; as the engines count
 
 
@@ -39,6 +41,9 @@ class Prediction:
             0.01; NaN where saturation is not defined.
         method: Where gradient and scale come from: the expansion in 1/n, a simulation where that
             fails, bare mean field (without standard deviations) where numbers end, or nowhere.
+        doubt: Why it was simulated; empty where it was not.
+        blocked_share: Share of simulated networks that let no gradient through, which gradient and
+            scale leave out.
         obstacle: Why there is no prediction; empty when there is one.
     """
 
@@ -52,6 +57,8 @@ class Prediction:
     dead_share: Floats
     saturated_share: Floats
     method: Method
+    doubt: str = ""
+    blocked_share: float = 0.0
     obstacle: str = ""
 
 
@@ -69,6 +76,8 @@ def predict(network: Network, num_probes: int) -> Prediction:
         return without_prediction(network.depth, reason)
     infinite = propagate(network)
     finite = _at_finite_width(network, infinite)
+    if finite is not None and finite.blocked_share > 0.5:
+        return without_prediction(network.depth, _blocked(finite.blocked_share))
     cosine_L = propagate_correlation(network, infinite.q)
 
     def dead(phi: Nonlinearity, layers: list[int]) -> Floats:
@@ -91,6 +100,15 @@ def predict(network: Network, num_probes: int) -> Prediction:
         dead_share=_by_activation(network, dead),
         saturated_share=_by_activation(network, saturated),
         method="mean field" if finite is None else finite.method,
+        doubt="" if finite is None else finite.reason,
+        blocked_share=0.0 if finite is None else finite.blocked_share,
+    )
+
+
+def _blocked(share: float) -> str:
+    return (
+        f"no gradient: in {share:.0%} of simulated networks all units of some layer are flat, and "
+        "nothing passes back"
     )
 
 
@@ -114,7 +132,9 @@ def without_prediction(depth: int, reason: str) -> Prediction:
 
 def obstacle(network: Network) -> str:
     """Say in words why there is no number for a network; empty where there is one."""
-    for phi in network.activations:
+    for phi in dict.fromkeys(network.activations):
+        if np.isnan(phi.value(_WIDE)).any() or np.isnan(phi.slope(_WIDE)).any():
+            return f"no mean-field limit: {phi.name} is not defined for some inputs within 16 of 0"
         if phi.value_diverges:
             return f"no mean-field limit: {phi.name} has poles, and sums of its values no variance"
         if phi.slope_is_zero:
@@ -125,22 +145,30 @@ def obstacle(network: Network) -> str:
             return f"no mean-field limit: {phi.name} is not finite for some inputs between -4 and 4"
     if network.weight_scale[0] * network.input_square + network.bias_variance[0] == 0:
         return "no signal: the weights of the first layer or all inputs are 0"
+    for layer, scale in enumerate(network.weight_scale[1:], start=2):
+        if scale == 0:
+            return f"no gradient: the weights of layer {layer} are 0"
     return ""
 
 
-_USUAL: Final = np.linspace(-4, 4, 101) + 0.00123456789  # beside breaks at simple numbers
+# Beside breaks at simple numbers.
+_USUAL: Final = np.linspace(-4, 4, 101) + 0.00123456789
+_WIDE: Final = np.linspace(-16, 16, 401) + 0.00123456789
 
 
 def _at_finite_width(network: Network, infinite: Propagation) -> PredictedRatio | None:
-    """Correct for the width; None where q leaves the range of numbers."""
+    """Correct for the width; None where q, or a network that is drawn, leaves what numbers hold."""
     if infinite.lost_at is not None:
         return None
+    affordable = _MOST_ELEMENTS // sum(network.widths)
+    num_samples = min(NUM_SAMPLES, max(_FEWEST_SAMPLES, affordable))
     with np.errstate(all="ignore"):
         found = predicted_gradient_ratio(
-            network, infinite.q, infinite.moments, num_samples=NUM_SAMPLES
+            network, infinite.q, infinite.moments, num_samples=num_samples
         )
     numbers = (found.log10_ratio, found.log10_sd, found.log10_rms, found.log10_rms_sd)
-    return found if all(np.isfinite(number).all() for number in numbers) else None
+    usable = found.blocked_share > 0.5 or all(np.isfinite(number).all() for number in numbers)
+    return found if usable else None
 
 
 def _by_activation(network: Network, share: Callable[[Nonlinearity, list[int]], Floats]) -> Floats:

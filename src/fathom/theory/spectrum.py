@@ -54,5 +54,6 @@ def _slope_spreads(phis: tuple[Nonlinearity, ...], q_L: Floats) -> Floats:
         if of_phi.any() and not (phi.slope_is_zero or phi.slope_diverges):
             at = moments(phi, q_L[of_phi])
             with np.errstate(all="ignore"):
-                spreads[of_phi] = at.slope_fourth / at.slope_square**2 - 1
+                spread = at.slope_fourth / at.slope_square**2 - 1
+            spreads[of_phi] = np.maximum(spread, 0.0)  # 0 less a rounding error for equal slopes
     return spreads

@@ -21,6 +21,8 @@ from fathom.theory.nonlinearity import Floats
 
 NUM_SAMPLES: Final = 1500  # the mean is then known to 1/39 of the standard deviation
 _ELEMENTS_AT_ONCE: Final = 2**18  # 2 MB for each array: what caches hold
+_NETWORKS_AT_ONCE: Final = 32  # of fewer, the calls take longer than the numbers
+_MOST_ELEMENTS: Final = 2**22  # 32 MB for each array
 _TINY: Final = np.finfo(np.float64).tiny
 
 
@@ -33,8 +35,9 @@ class PredictedRatio:
         log10_sd: Its standard deviation.
         log10_rms: Mean of log10(|h_l| / sqrt(n_l)).
         log10_rms_sd: Its standard deviation.
-        blocked_share: Share of networks that let no finite gradient through, which the other
-            numbers leave out: narrow ReLU networks. Not known to the expansion, which says 0.
+        blocked_share: Share of networks that let no gradient through, which the other numbers leave
+            out, as they do networks whose signal overflows: narrow ReLU networks. Not known to the
+            expansion, which says 0.
         method: Where the numbers come from.
         reason: Why the expansion in 1/n was not trusted; empty if it was, or was not asked.
     """
@@ -94,13 +97,16 @@ def simulate_gradient_ratio(
         num_samples: How many networks, >= 1.
         generator: Where the randomness comes from.
     """
-    at_once = max(1, _ELEMENTS_AT_ONCE // (max(network.widths) * network.depth))
+    elements = max(network.widths) * network.depth
+    few = min(_NETWORKS_AT_ONCE, _MOST_ELEMENTS // elements)
+    at_once = max(1, few, _ELEMENTS_AT_ONCE // elements)
     parts = [
         _draw(network, min(at_once, num_samples - start), generator)
         for start in range(0, num_samples, at_once)
     ]
     ratio_SL, rms_SL = (np.concatenate(part) for part in zip(*parts, strict=True))
     open_S = np.isfinite(ratio_SL).all(1) & np.isfinite(rms_SL).all(1)
+    overflown_S = ~(rms_SL < np.inf).all(1)
     log10_ratio, log10_sd = _mean_and_sd(ratio_SL[open_S])
     log10_rms, log10_rms_sd = _mean_and_sd(rms_SL[open_S])
     return PredictedRatio(
@@ -108,7 +114,7 @@ def simulate_gradient_ratio(
         log10_sd=log10_sd,
         log10_rms=log10_rms,
         log10_rms_sd=log10_rms_sd,
-        blocked_share=1 - float(open_S.mean()),
+        blocked_share=float((~open_S & ~overflown_S).mean()),
         method="simulation",
     )
 
