@@ -78,6 +78,12 @@ class TestNetwork:
         assert prediction.method == "none"
         assert "mean 0.1" in prediction.obstacle
 
+    @pytest.mark.parametrize("init", ["he_normal", "xavier_uniform", "orthogonal"])
+    def test_a_single_weight_is_no_sample_of_a_mean(self, init: str) -> None:
+        network = network_of(model("tanh", init, 1, 1), 1, STANDARDISED)
+        scale = {"he_normal": 2.0, "xavier_uniform": 1.0, "orthogonal": 1.0}[init]
+        assert network.weight_scale == pytest.approx((scale, scale))
+
     def test_critical_weights_follow_the_activation_that_a_layer_reads(self) -> None:
         mixed = ModelConfig(
             name="mlp",
@@ -116,6 +122,12 @@ class TestPrediction:
         found = predict_model(model("exp", "he_normal", *[64] * 10), 64, STANDARDISED, 10)
         assert found.method == "mean field"
         assert not expected_evidence(found, 10, 10).is_finite
+
+    def test_a_signal_beyond_all_numbers_from_the_start_diverges(self) -> None:
+        found = predict_model(model("relu", "normal", 8, 8, std=1e200), 8, STANDARDISED, 10)
+        evidence = expected_evidence(found, 10, 10)
+        assert not evidence.is_finite
+        assert math.isnan(evidence.scale_growth)
 
     def test_one_layer(self) -> None:
         found = predict_model(model("gelu", "he_normal", 64), 64, STANDARDISED, 10)

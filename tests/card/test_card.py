@@ -80,6 +80,17 @@ def test_a_jump_function_passes_no_gradient() -> None:
     assert "  zero slope    everywhere: no gradient passes" in told
 
 
+def test_a_constant_has_its_value_everywhere() -> None:
+    told = "\n".join(lines(make_card(custom(lambda h: 0 * h + 3, name="three"))))
+    assert "towards -inf  value 3 everywhere; slope 0 everywhere" in told
+    assert "from inf on" not in told
+
+
+def test_a_pole_is_found_where_the_formula_is_infinite_at_a_number() -> None:
+    (kink,) = make_card(custom(lambda h: 1 / (h - 7.123), name="pole")).shape.kinks
+    assert (kink.at, kink.kind) == (pytest.approx(7.123), "pole")
+
+
 def test_long_lists_are_cut() -> None:
     told = lines(make_card(built("tan")))
     (kinks,) = (line for line in told if line.startswith("  kinks"))

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,26 @@ class TestPredict:
         assert "no mean-field limit: tan has poles" in outcome.out
         assert "nan" not in outcome.out
 
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            ("-a", "exp", "-d", "12"),
+            ("-a", "relu", "-d", "4", "-i", "{name: normal, std: 1.0e+200}"),
+            ("-a", "tanh", "-d", "4", "-i", "{name: normal, std: 0, bias_std: 0.3}"),
+            ("-a", "relu", "-d", "10", "-w", "1"),
+        ],
+    )
+    def test_no_sentence_and_no_table_has_a_nan(
+        self, fathom: Fathom, arguments: tuple[str, ...]
+    ) -> None:
+        outcome = fathom("predict", *arguments)
+        assert outcome.code == 0
+        assert not re.search(r"\b(nan|inf)\b", outcome.out)
+
+    def test_one_layer_is_one_layer(self, fathom: Fathom) -> None:
+        outcome = fathom("predict", "-a", "tanh", "-d", "1", "-w", "1")
+        assert "1 hidden layer of 1 unit; inputs" in outcome.out
+
     def test_the_picture_is_written(self, fathom: Fathom, here: Path) -> None:
         outcome = fathom("predict", "-a", "gelu", "-d", "5", "--picture", "p.png")
         assert outcome.code == 0
@@ -58,6 +79,7 @@ class TestPredict:
             (("-a", "gelo"), "Did you mean 'gelu'"),
             (("-a", "relu", "-i", "he_normla"), "Did you mean 'he_normal'"),
             (("-a", "relu", "-d", "0"), "model.depth"),
+            (("-a", "relu", "-w", "0"), "model.width"),
             (("-a", "{name: leaky_relu, slop: 0.1}"), "Did you mean 'slope'"),
             (("-a", "{name: leaky_relu, slope: [0.1, 0.2]}"), "2 networks"),
             (("-a", "[relu"), "--activation"),

@@ -115,3 +115,7 @@ def test_what_is_not_known_is_nan_and_negative_correlations_are_none() -> None:
     found = dead_probability(phi("relu"), q, c, 3)
     np.testing.assert_array_equal(np.isnan(found), [True, True, True, True, False])
     assert found[-1] == pytest.approx(1 / 8)
+
+
+def test_where_nothing_is_known_nothing_is_computed() -> None:
+    assert np.isnan(dead_probability(phi("relu"), [math.inf, math.nan], 0.5, 3)).all()

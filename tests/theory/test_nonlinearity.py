@@ -112,6 +112,23 @@ def test_poles_without_second_moment_are_told(
     assert (found.value_diverges, found.slope_diverges) == (value, slope)
 
 
+@pytest.mark.parametrize("place", [7.123, 0.25, -3.0, 123.4567])
+@pytest.mark.parametrize("power", [1, 2, 0.75])
+def test_a_pole_is_found_where_the_function_is_infinite_at_a_number(
+    place: float, power: float
+) -> None:
+    found = own(lambda h: (h - place).abs() ** -power)
+    assert found.kinks == pytest.approx((place,), rel=1e-9)
+    assert found.value_diverges
+    assert found.slope_diverges
+
+
+def test_an_overflow_is_no_break() -> None:
+    found = own(lambda h: torch.exp(h * h * h))
+    assert found.kinks == ()
+    assert not found.value_diverges
+
+
 def test_the_poles_of_tan_are_where_they_are() -> None:
     near = [kink for kink in undeclared("tan").kinks if abs(kink) < 15]
     np.testing.assert_allclose(near, np.pi * (np.arange(-5, 5) + 0.5), atol=1e-12)

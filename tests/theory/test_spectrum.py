@@ -84,6 +84,14 @@ def test_what_is_not_known_is_nan() -> None:
         assert np.isnan(found).all()
 
 
+def test_equal_slopes_have_no_spread_below_0_by_rounding() -> None:
+    for name in ("identity", "abs", "relu"):
+        found = jacobian_spread(
+            plain(phi(name), 1.0, width=64, depth=2, orthogonal=True), np.array([0.3, 1.7])
+        )
+        assert (found >= 0).all()
+
+
 def test_layers_of_different_activations_add_their_own() -> None:
     network = Network(
         activations=(phi("relu"), phi("abs"), phi("relu")),

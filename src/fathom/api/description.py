@@ -15,7 +15,7 @@ from fathom.spec.grid import ModelConfig, Run, to_plain
 from fathom.spec.keys import SHORT, SHORTHANDS, own_name
 from fathom.spec.names import labels
 
-_ALWAYS: Final = ("activation", "init", "depth", "seed")
+_ALWAYS: Final = ("activation", "init", "depth", "loss", "seed")
 
 
 def describe_runs(study: str, runs: Sequence[Run]) -> str:
@@ -71,6 +71,7 @@ def _basic_columns(runs: Sequence[Run]) -> dict[str, list[Any]]:
         "activation": _labelled("activation", [_activation(run) for run in runs]),
         "init": _labelled("init", [run.model.init for run in runs]),
         "depth": [run.model.depth for run in runs],
+        "loss": _labelled("loss", [run.loss for run in runs]),
         "seed": [run.seed for run in runs],
     }
 

@@ -201,7 +201,8 @@ class Results:
         """
         from fathom.api.export import write_csv
 
-        return write_csv(self.runs.join(self.verdicts, on="run_id", how="left"), self.frames, self.folder / "csv" if to is None else Path(to))
+        runs = self.runs.join(self.verdicts, on="run_id", how="left")
+        return write_csv(runs, self.frames, self.folder / "csv" if to is None else Path(to))
 
     def weights(self, run: str, which: Which = "best") -> dict[str, Tensor]:
         """Return a run's weights.

@@ -6,7 +6,7 @@ from typing import Final, Literal
 import numpy as np
 
 from fathom.activations.base import Activation
-from fathom.card.numbers import GRID, Function, subject
+from fathom.card.numbers import Function, subject
 from fathom.theory.nonlinearity import nonlinearity
 
 Break = Literal["jump", "pole", "corner", "vertical", "bend"]
@@ -49,18 +49,10 @@ def find_kinks(activation: Activation) -> tuple[Kink, ...]:
     """Find the breaks within |h| = 100: those nearest to 0, at most 16, in increasing order."""
     value = subject(activation, "value", "float64").double
     slope = subject(activation, "slope", "float64").double
-    places = {*nonlinearity(activation).kinks, *_infinite_points(value)}
-    near = [x for x in places if abs(x) <= _REACH]
+    near = [x for x in nonlinearity(activation).kinks if abs(x) <= _REACH]
     nearest = sorted(sorted(near, key=abs)[:_MOST])
     with np.errstate(all="ignore"):  # inf - inf, at a pole
         return tuple(_kink(value, slope, at) for at in nearest)
-
-
-def _infinite_points(value: Function) -> list[float]:
-    """Find poles at simple numbers, which a search by halving steps over: both its ends are inf."""
-    infinite = np.isinf(value(GRID))
-    alone = infinite[1:-1] & ~infinite[:-2] & ~infinite[2:]
-    return [float(x) + 0.0 for x in GRID[1:-1][alone]]
 
 
 def _kink(value: Function, slope: Function, at: float) -> Kink:

@@ -22,9 +22,6 @@ def measured(frames: Frames, moment: Moment) -> dict[str, Evidence]:
     Rules about training need the end: only there are weight steps and losses given. The spread of
     the gradient span is the predicted one.
 
-    Not covered: whether a loss stalls, unless the study sweeps over losses, for frames do not tell
-    which one a run has otherwise.
-
     Args:
         frames: The study.
         moment: Before training, or the last recorded epoch.

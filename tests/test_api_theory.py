@@ -1,0 +1,73 @@
+"""What theory offers to Python users, for functions that have no name a study could use."""
+
+import functools
+import math
+
+import pytest
+import torch
+
+import fathom
+from fathom.errors import FathomError
+
+
+def kinked(h: torch.Tensor) -> torch.Tensor:
+    """Two straight lines that meet at 0."""
+    return torch.where(h > 0, 2 * h, -h)
+
+
+# E phi^2 = (2^2 + 1^2) / 2 at unit variance.
+TWO_LINES = math.sqrt(2 / 5)
+
+
+class TestFunctionsWithoutAName:
+    def test_a_lambda(self) -> None:
+        found = fathom.gain(lambda h: torch.where(h > 0, 2 * h, -h))
+        assert found.forward == pytest.approx(TWO_LINES, rel=1e-12)
+        assert found.recommendation.kind == "every scale"
+
+    def test_a_partial_function(self) -> None:
+        leaky = functools.partial(torch.nn.functional.leaky_relu, negative_slope=0.5)
+        assert fathom.gain(leaky).forward == pytest.approx(math.sqrt(2 / 1.25), rel=1e-12)
+
+    def test_a_torch_module_is_called_as_its_class(self) -> None:
+        found = fathom.examine(torch.nn.GELU())
+        assert found.card.name == "GELU"
+        assert found.card.examination.faults == ()
+
+    def test_a_named_function_keeps_its_name(self) -> None:
+        assert fathom.predict(kinked, depth=2).network.startswith("kinked, he_normal, 2 hidden")
+
+    def test_two_lambdas_are_not_taken_for_each_other(self) -> None:
+        gains = [fathom.gain(function).forward for function in (lambda h: 2 * h, lambda h: 4 * h)]
+        assert gains == pytest.approx([1 / 2, 1 / 4], rel=1e-12)
+        scales = [
+            fathom.predict(function, depth=2, width=512).layers["pre_log10"][1]
+            for function in (lambda h: 2 * h, lambda h: 4 * h)
+        ]
+        assert scales[1] - scales[0] == pytest.approx(math.log10(2), rel=1e-9)
+
+    def test_a_function_that_fails_is_told(self) -> None:
+        with pytest.raises(FathomError, match="own_function.*raised RuntimeError: broken"):
+            fathom.predict(lambda h: fail())
+
+
+def fail() -> torch.Tensor:
+    raise RuntimeError("broken")
+
+
+def test_tiny_and_huge_gains_have_digits() -> None:
+    said = str(fathom.gain(lambda h: 1e20 * torch.relu(h)))
+    assert "gain 1.414214e-20 keeps the signal, gain 1.414214e-20 keeps the gradient" in said
+
+
+def test_a_kink_far_out_is_found_without_being_told() -> None:
+    # chi goes from 1 below the kink at 7.3 to (1 + 2^2) / 2 above it.
+    found = fathom.predict(
+        lambda h: torch.where(h > 7.3, 2 * h - 7.3, h),
+        {"name": "normal", "std": 1 / math.sqrt(64)},
+        depth=2,
+        width=64,
+        input_mean_square=7.3**2,
+    )
+    above = 0.5 * math.erfc(1 / math.sqrt(2))
+    assert found.layers["chi"][0] == pytest.approx(1 + 3 * above, rel=1e-9)
