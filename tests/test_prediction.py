@@ -20,6 +20,12 @@ from fathom.spec.grid import ModelConfig
 STANDARDISED = InputStatistics(1.0, 0.0)
 
 
+@pytest.fixture(autouse=True)
+def _forget_own_initializers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the initializers of these tests out of the registry of others."""
+    monkeypatch.setattr(INITIALIZERS, "_factories", dict(INITIALIZERS._factories))
+
+
 def model(activation: str, init: str, *hidden: int, **params: float) -> ModelConfig:
     return ModelConfig(
         name="mlp",
@@ -83,6 +89,31 @@ class TestNetwork:
         network = network_of(model("tanh", init, 1, 1), 1, STANDARDISED)
         scale = {"he_normal": 2.0, "xavier_uniform": 1.0, "orthogonal": 1.0}[init]
         assert network.weight_scale == pytest.approx((scale, scale))
+
+    @pytest.mark.parametrize("kind", ["one column", "rank 1", "heavy tails"])
+    def test_weights_that_are_not_independent_are_refused_in_words(self, kind: str) -> None:
+        def fill(weight: Tensor, generator: torch.Generator) -> None:
+            rows, columns = weight.shape
+            noise = torch.randn(rows, columns, dtype=weight.dtype, generator=generator)
+            if kind == "one column":
+                weight.zero_()[:, 0] = noise[:, 0]
+            elif kind == "rank 1":
+                weight.copy_(noise[:, :1] @ noise[:1])
+            else:
+                weight.cauchy_(generator=generator)
+
+        name = kind.replace(" ", "_")
+        INITIALIZERS.add(name, lambda: custom(fill, name=name))
+        with pytest.raises(NotCoveredError, match="a few directions hold most of the weights of"):
+            network_of(model("tanh", name, 64, 64), 32, STANDARDISED)
+
+    def test_all_independent_and_orthogonal_weights_are_known(self) -> None:
+        for name in INITIALIZERS.names():
+            if name == "constant":  # its mean is not 0
+                continue
+            for width, num_features in ((64, 784), (784, 64), (8, 8), (1, 3)):
+                network = network_of(model("tanh", name, width, 64), num_features, STANDARDISED)
+                assert all(scale >= 0 for scale in network.weight_scale)
 
     def test_critical_weights_follow_the_activation_that_a_layer_reads(self) -> None:
         mixed = ModelConfig(

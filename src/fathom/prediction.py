@@ -27,6 +27,8 @@ _LARGEST_LOG10: Final = math.log10(torch.finfo(torch.float32).max)
 _LOOKED_AT: Final = 64  # rows and columns that tell what kind of weights these are
 _FEWEST_ENTRIES: Final = 256  # a single one is no sample of a mean
 _MOST_DRAWN: Final = 10_000  # matrices; of tiny ones a million entries would take long
+_FEWEST_DIRECTIONS: Final = 8  # of fewer, chance decides
+_UNEVEN: Final = 2.0  # times what independent entries have, to within a few percent
 _ORTHOGONAL: Final = 1e-6
 _MEAN_SIGMAS: Final = 6.0  # a sample mean of 0 lies within, nearly always
 
@@ -74,7 +76,7 @@ def network_of(model: ModelConfig, num_features: int, inputs: InputStatistics) -
     """Turn settings into what theory works on: one variance for each layer.
 
     Raises:
-        NotCoveredError: If the weights' mean is not 0.
+        NotCoveredError: If the weights' mean is not 0, or they are not independent.
     """
     sizes = layer_sizes(num_features, model.hidden, 1)[:-1]
     read = [model.activation[0], *model.activation[:-1]]
@@ -112,7 +114,7 @@ def _law(init: Choice, reads: Choice, fan_in: int, fan_out: int) -> _Law:
     """Ask an initializer for its variances, and look at weights that it draws for the rest.
 
     Raises:
-        NotCoveredError: If the weights' mean is not 0.
+        NotCoveredError: If the weights' mean is not 0, or they are not independent.
     """
     phi = ACTIVATIONS.build(reads)
     initializer = layer_initializers(INITIALIZERS.build(init), [phi])[0]
@@ -128,6 +130,11 @@ def _law(init: Choice, reads: Choice, fan_in: int, fan_out: int) -> _Law:
         raise NotCoveredError(
             f"the weights of '{init.label}' have the mean {mean:.3g}; theory knows those of mean 0"
         )
+    if _is_uneven(drawn[0]):
+        raise NotCoveredError(
+            f"a few directions hold most of the weights of '{init.label}'; theory knows "
+            "independent and orthogonal ones"
+        )
     return _Law(variance, initializer.bias_variance(fan_in), _is_orthogonal(drawn[0]))
 
 
@@ -139,6 +146,20 @@ def _draw(init: Initializer, fan_in: int, fan_out: int, num_entries: int) -> Ten
     for matrix in drawn:
         init.weight(matrix, chance)
     return drawn
+
+
+def _is_uneven(weight: Tensor) -> bool:
+    """Tell whether the squared singular values differ by more than those of independent entries.
+
+    Source: tr (W W^T)^2 / (tr W W^T)^2 is 1/O + 1/I for independent entries, which is the second
+    moment of the law of Marchenko and Pastur; less for orthogonal ones, and 1 for one direction.
+    """
+    rows, columns = weight.shape
+    gram = weight @ weight.T
+    total = gram.trace().square()
+    if min(rows, columns) < _FEWEST_DIRECTIONS or not total > 0:
+        return False
+    return bool(gram.square().sum() > _UNEVEN * (1 / rows + 1 / columns) * total)
 
 
 def _is_orthogonal(weight: Tensor) -> bool:

@@ -44,7 +44,9 @@ def test_rounding_is_not_told() -> None:
     said = told(plain(phi("identity"), 1.0, width=64, depth=20, orthogonal=True))
     assert said["Gradient"].startswith("Gradient: +0 ± 0 decades")
     odd = told(plain(phi("tanh"), 2.0, width=256, depth=20))
-    assert "two of cosine 0 come to 0 in layer 20 and end at 0" in odd["Inputs"]
+    assert "two of cosine 0 come to 0 in layer 20 and end at 0," in odd["Inputs"]
+    odd = told(plain(phi("erf"), 1.0, width=256, depth=20))
+    assert "and end at 0, with the depth scale 121" in odd["Inputs"]  # SCIENCE F.1: 120.5
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,10 @@ import pytest
 from networks import draw, layer_moments, phi, plain
 from scipy import special, stats
 
+from fathom.activations import custom
 from fathom.theory.finite_width import gradient_statistics
 from fathom.theory.network import Network
+from fathom.theory.nonlinearity import nonlinearity
 from fathom.theory.stochastic import predicted_gradient_ratio, simulate_gradient_ratio
 
 NATS = 2 * math.log(10)  # ln of a square for one decade of its root
@@ -149,8 +151,15 @@ def test_a_flat_activation_blocks_all() -> None:
     assert np.isnan(found.log10_ratio).all()
 
 
+def test_a_signal_that_overflows_blocks_nothing() -> None:
+    cube = nonlinearity(custom(lambda h: h**3, name="cube"))
+    found = simulate_gradient_ratio(plain(cube, 2.0, width=8, depth=12), 10, rng(18))
+    assert found.blocked_share == 0
+    assert np.isnan(found.log10_ratio).all()
+
+
 def test_the_number_of_samples_is_met_in_parts() -> None:
-    # So wide that 45 networks are drawn in three parts.
+    # So wide that 45 networks are drawn in two parts.
     network = plain(phi("tanh"), 1.0, width=4096, depth=3)
     found = simulate_gradient_ratio(network, 45, rng(19))
     assert np.isfinite(found.log10_sd).all()

@@ -15,6 +15,7 @@ from fathom.theory.predict import Prediction
 from fathom.theory.spectrum import jacobian_spread
 
 TRAINABLE_DEPTHS: Final = 6.0  # depth scales xi_c, Schoenholz et al. 2017, fig. 5
+_COSINE_DECIMALS: Final = 6
 _DECIMALS: Final = 4  # of decades; what is smaller is rounding
 
 
@@ -105,8 +106,8 @@ def _correlation(network: Network, prediction: Prediction, found: Fate) -> Itera
     if not math.isfinite(last):
         return
     text = (
-        f"Inputs: two of cosine {network.input_cosine:.3g} come to {round(last, 9):.4g} in layer "
-        f"{network.depth}"
+        f"Inputs: two of cosine {network.input_cosine:.3g} come to "
+        f"{round(last, _COSINE_DECIMALS):.4g} in layer {network.depth}"
     )
     if 0 < found.q < math.inf:
         end = fixed_correlation(
@@ -114,7 +115,8 @@ def _correlation(network: Network, prediction: Prediction, found: Fate) -> Itera
         )
         if 0 < end.depth_scale < math.inf:
             text += (
-                f" and end at {end.correlation:.3g}, with the depth scale {end.depth_scale:.3g}: "
+                f" and end at {round(end.correlation, _COSINE_DECIMALS):.3g}, with the depth scale "
+                f"{end.depth_scale:.3g}: "
                 f"{_trainable(TRAINABLE_DEPTHS * end.depth_scale)}"
             )
     yield text + "."
