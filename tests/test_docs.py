@@ -27,7 +27,7 @@ def test_named_files_exist(document: Path) -> None:
         assert (ROOT / target).exists(), f"{document.name}: {target}"
 
 
-@pytest.mark.parametrize(("number", "num_runs"), [(0, 96), (1, 10)])
+@pytest.mark.parametrize(("number", "num_runs"), [(0, 96 * 5), (1, 10)])
 def test_documented_studies_load(number: int, num_runs: int, tmp_path: Path) -> None:
     text = blocks(ROOT / "docs" / "study-files.md", "yaml")[number]
     (tmp_path / "documented.yaml").write_text(text)

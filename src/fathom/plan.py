@@ -95,11 +95,14 @@ class Plan:
             loads[loads.index(min(loads))] += cohort.estimated_s
         return max(loads)
 
+    @property
+    def sizes(self) -> str:
+        """Runs, cohorts and workers in words."""
+        counts = {"run": self.num_runs, "cohort": len(self.cohorts), "worker": self.workers}
+        return ", ".join(f"{n} {name}" if n == 1 else f"{n} {name}s" for name, n in counts.items())
+
     def __str__(self) -> str:
-        return (
-            f"{self.num_runs} runs in {len(self.cohorts)} cohorts on {self.workers} workers: "
-            f"about {self.estimated_s:,.0f} s, {self.memory_mb:,.0f} MiB"
-        )
+        return f"{self.sizes}: about {self.estimated_s:,.0f} s, {self.memory_mb:,.0f} MiB"
 
 
 def cohort_key(run: Run) -> Hashable:

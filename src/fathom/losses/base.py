@@ -1,4 +1,4 @@
-"""Losses as records: a value for each sample and the gradient of the mean.
+"""The record that a loss is, and the steps that losses share.
 
 A loss sees the logits of all runs of a cohort at once and never mixes them: what a run gets
 depends on its own slice alone, so that a run full of NaN leaves its siblings as they are, bit for
@@ -9,13 +9,18 @@ Shapes: R runs, B batch, K classes.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
-from fathom.registry import Registry
+from fathom.registry import check_number
 from fathom.stacks import apart
+
+LARGEST_PARAMETER = 1e6  # of a margin, an exponent, a weight: far from overflow in float32
+
+Gradient = Callable[[Tensor, Tensor], Tensor]
+Joint = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,8 +42,8 @@ class Loss:
 
     name: str
     value: Callable[[Tensor, Tensor], Tensor]
-    grad: Callable[[Tensor, Tensor], Tensor]
-    joint: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]] | None = None
+    grad: Gradient
+    joint: Joint | None = None
     target: Literal["class"] = "class"
     formula: str = ""
     source: str = ""
@@ -50,94 +55,116 @@ class Loss:
         return self.value(logits_RBK, target_B), self.grad(logits_RBK, target_B)
 
 
-def cross_entropy() -> Loss:
-    """Cross entropy of the softmax, in nats.
+def gradient_scale(loss: Loss, num_classes: int) -> float:
+    """Return how large a loss makes the gradient at logits that say nothing.
 
-    Finite for logits of any size up to 1e30. Not covered: a logit of +inf, which gives NaN, as a
-    run that produces one has diverged.
+    The L2 norm of dE/dlogits of one sample whose logits are all 0, where the softmax is uniform.
+    Losses that are compared at one learning rate take first steps in proportion to this number.
 
-    Source: Bridle 1990, "Probabilistic interpretation of feedforward classification network
-    outputs": the derivative is (softmax(x) - t) / B.
+    Not covered: how the gradient shrinks later. A hinge keeps its size until a margin is met, a
+    cross entropy fades with the error.
+
+    Args:
+        loss: Any loss that treats the classes alike, as all built-in ones do.
+        num_classes: K, at least 2.
+
+    Raises:
+        ValueError: If there are fewer than two classes.
+
+    >>> from fathom.losses import LOSSES
+    >>> from fathom.registry import Choice
+    >>> round(gradient_scale(LOSSES.build(Choice("cross_entropy")), 10), 4)
+    0.9487
     """
-    return Loss(
-        name="cross_entropy",
-        value=_cross_entropy_value,
-        grad=_cross_entropy_grad,
-        joint=_cross_entropy_joint,
-        formula="-ln softmax(x)_y",
-        source='Bridle 1990, "Probabilistic interpretation of feedforward classification network '
-        'outputs"',
-    )
+    check_number("num_classes", num_classes, minimum=2, whole=True)
+    logits = torch.zeros(1, 1, num_classes, dtype=torch.float64)
+    return float(loss.grad(logits, torch.zeros(1, dtype=torch.int64)).norm())
 
 
-def mse() -> Loss:
-    """Half the squared distance between the logits and the one-hot target.
+def gradient_of(joint: Joint) -> Gradient:
+    """Take the gradient alone from a function that gives value and gradient."""
 
-    The scale, since conventions differ: summed over classes, halved, and averaged over the batch
-    only, that is 1 / (2 B) sum (x - t)^2. It is K / 2 times torch's `MSELoss`.
+    def grad(logits_RBK: Tensor, target_B: Tensor) -> Tensor:
+        return joint(logits_RBK, target_B)[1]
 
-    Source: Bishop 2006, "Pattern Recognition and Machine Learning", sec. 5.2: the derivative is
-    (x - t) / B.
+    return grad
+
+
+# Elementwise functions and sums ------------------------------------------------------------------
+
+
+def each_run(function: Callable[..., Tensor], stack: Tensor) -> Tensor:
+    """Apply an elementwise torch function so that a run's bits do not depend on its siblings.
+
+    Where autograd follows, the stack is taken as a whole: whoever differentiates a loss by autograd
+    has one run, or can do without the promise about bits.
+
+    Args:
+        function: Takes a tensor, and `out`.
+        stack: `[R, ...]`.
     """
-    return Loss(
-        name="mse",
-        value=_mse_value,
-        grad=_mse_grad,
-        formula="1/2 sum_k (x_k - t_k)^2, t one-hot",
-        source='Bishop 2006, "Pattern Recognition and Machine Learning", sec. 5.2',
-    )
-
-
-def _cross_entropy_value(logits_RBK: Tensor, target_B: Tensor) -> Tensor:
-    log_prob_RBK = torch.log_softmax(logits_RBK, dim=-1)
-    return -log_prob_RBK.gather(-1, _label_index(logits_RBK, target_B)).squeeze(-1)
-
-
-def _cross_entropy_grad(logits_RBK: Tensor, target_B: Tensor) -> Tensor:
-    return _subtract_one_hot(torch.softmax(logits_RBK, dim=-1), target_B).div_(len(target_B))
-
-
-def _cross_entropy_joint(logits_RBK: Tensor, target_B: Tensor) -> tuple[Tensor, Tensor]:
-    # Written out: torch's softmax over ten classes takes as long as a product of a hidden layer.
-    shifted_RBK = logits_RBK - logits_RBK.amax(-1, keepdim=True)
-    grad_RBK = _each_run(torch.exp, shifted_RBK)
-    total_RB1 = grad_RBK.sum(-1, keepdim=True)
-    label_RB1 = shifted_RBK.gather(-1, _label_index(shifted_RBK, target_B))
-    loss_RB = (_each_run(torch.log, total_RB1) - label_RB1).squeeze(-1)
-    return loss_RB, _subtract_one_hot(grad_RBK.div_(total_RB1), target_B).div_(len(target_B))
-
-
-def _each_run(function: Callable[..., Tensor], stack: Tensor) -> Tensor:
-    """Apply an elementwise torch function so that a run's bits do not depend on its siblings."""
+    if stack.requires_grad:
+        return function(stack)
     result = torch.empty_like(stack)
     for run, out in zip(apart(stack), apart(result), strict=True):
         function(run, out=out)
     return result
 
 
-def _mse_value(logits_RBK: Tensor, target_B: Tensor) -> Tensor:
-    return _subtract_one_hot(logits_RBK.clone(), target_B).square().sum(dim=-1) / 2
+def softplus(x: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """Return ln(1 + e^x) = -ln sigmoid(-x) to full relative precision; its slope at 0 is 1/2.
+
+    torch's own softplus is the identity above 20, which in float64 is wrong by 2e-9.
+    """
+    return torch.logaddexp(x, x.new_zeros(()), out=out)
 
 
-def _mse_grad(logits_RBK: Tensor, target_B: Tensor) -> Tensor:
-    return _subtract_one_hot(logits_RBK.clone(), target_B).div_(len(target_B))
+class Exponentials(NamedTuple):
+    """What a softmax is made of.
+
+    Attributes:
+        shifted_RBK: The logits less the largest of each sample.
+        exp_RBK: Their exponentials; the caller may overwrite them.
+        total_RB1: The sum over classes, from 1 to K.
+        largest_RB1: The largest logit.
+    """
+
+    shifted_RBK: Tensor
+    exp_RBK: Tensor
+    total_RB1: Tensor
+    largest_RB1: Tensor
 
 
-def _subtract_one_hot(values_RBK: Tensor, target_B: Tensor) -> Tensor:
-    """Subtract 1 in place where the label is, without making the one-hot tensor."""
-    index_RB1 = _label_index(values_RBK, target_B)
-    return values_RBK.scatter_add_(
-        -1, index_RB1, values_RBK.new_full((), -1.0).expand_as(index_RB1)
-    )
+def exponentials(logits_RBK: Tensor) -> Exponentials:
+    """Take the exponentials of logits of any size.
+
+    Written out, since torch's softmax over ten classes takes as long as a product of a hidden
+    layer.
+    """
+    # The largest is a constant to autograd: what it adds and takes away again cancels.
+    largest_RB1 = logits_RBK.detach().amax(-1, keepdim=True)
+    shifted_RBK = logits_RBK - largest_RB1
+    exp_RBK = each_run(torch.exp, shifted_RBK)
+    return Exponentials(shifted_RBK, exp_RBK, exp_RBK.sum(-1, keepdim=True), largest_RB1)
 
 
-def _label_index(values_RBK: Tensor, target_B: Tensor) -> Tensor:
+# The label's entry -------------------------------------------------------------------------------
+
+
+def label_index(values_RBK: Tensor, target_B: Tensor) -> Tensor:
+    """Return the labels as an index `[R, B, 1]` for `gather` and `scatter`."""
     return target_B[None, :, None].expand(len(values_RBK), -1, 1)
 
 
-LOSSES: Final = Registry(
-    "loss",
-    (cross_entropy, mse),
-    aliases={"ce": "cross_entropy", "softmax_cross_entropy": "cross_entropy", "l2": "mse"},
-    group="fathom.losses",
-)
+def subtract_at_label(values_RBK: Tensor, target_B: Tensor, amount: float = 1.0) -> Tensor:
+    """Subtract a number in place where the label is, without making the one-hot tensor."""
+    index_RB1 = label_index(values_RBK, target_B)
+    return values_RBK.scatter_add_(
+        -1, index_RB1, values_RBK.new_full((), -amount).expand_as(index_RB1)
+    )
+
+
+def scale_at_label(values_RBK: Tensor, target_B: Tensor, factor: float) -> Tensor:
+    """Return a copy that is multiplied by a number where the label is."""
+    index_RB1 = label_index(values_RBK, target_B)
+    return values_RBK.scatter(-1, index_RB1, values_RBK.gather(-1, index_RB1) * factor)

@@ -1,0 +1,95 @@
+"""The multilayer perceptron, as a list of layers.
+
+Shapes: B batch, I in, O out, K classes.
+"""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from fathom.reference.activations import Activation
+from fathom.reference.arrays import Array, Labels
+from fathom.reference.layers import (
+    BatchNorm,
+    Elementwise,
+    Layer,
+    LayerNorm,
+    Linear,
+    Residual,
+    backward,
+    forward,
+    leaves,
+)
+from fathom.reference.losses import Loss
+
+Norm = Literal["none", "layer", "batch"]
+NORMS = {"layer": LayerNorm, "batch": BatchNorm}
+
+
+class Weights(NamedTuple):
+    """Parameters of one linear layer: `weight [I, O]`, the transpose of torch's, and `bias [O]`."""
+
+    weight: Array
+    bias: Array
+
+
+def multilayer_perceptron(
+    weights: Sequence[Weights],
+    activations: Sequence[Activation],
+    *,
+    norm: Norm = "none",
+    skip: bool = False,
+) -> list[Layer]:
+    """Chain linear layers with an activation between them.
+
+    Args:
+        weights: One entry for each linear layer, the output layer last; copied.
+        activations: One fewer, such as `activation("relu")`.
+        norm: What stands between each hidden linear layer and its activation.
+        skip: Whether a hidden block (linear, norm, activation) that keeps its width is added to its
+            input instead of replacing it.
+
+    Returns:
+        The layers; their output is the logits.
+    """
+    layers: list[Layer] = []
+    for (weight_IO, bias_O), phi in zip(weights[:-1], activations, strict=True):
+        fan_in, fan_out = weight_IO.shape
+        block: list[Layer] = [Linear(weight_IO, bias_O), Elementwise(phi)]
+        if norm != "none":
+            block.insert(1, NORMS[norm](fan_out))
+        layers += [Residual(block)] if skip and fan_in == fan_out else block
+    return [*layers, Linear(*weights[-1])]
+
+
+def he_weights(widths: Sequence[int], generator: np.random.Generator) -> list[Weights]:
+    """Draw normal weights of variance 2 / fan_in; biases are 0.
+
+    Source: He et al. 2015, arXiv:1502.01852, sec. 2.2.
+    """
+    return [
+        Weights(generator.normal(0, np.sqrt(2 / fan_in), (fan_in, fan_out)), np.zeros(fan_out))
+        for fan_in, fan_out in pairwise(widths)
+    ]
+
+
+class LayerGradients(NamedTuple):
+    """What backpropagation tells of one linear layer: `weight [I, O]`, `bias [O]`."""
+
+    weight: Array
+    bias: Array
+
+
+def layer_gradients(
+    layers: Sequence[Layer], loss: Loss, inputs_BI: Array, target_B: Labels
+) -> list[LayerGradients]:
+    """Return the gradient of the mean loss of a batch for each linear layer, the first one first.
+
+    Nothing is trained, and batch norm works as in evaluation.
+    """
+    logits_BK = forward(layers, inputs_BI)
+    backward(layers, loss(logits_BK, target_B).grad)
+    linears = [layer for layer in leaves(layers) if isinstance(layer, Linear)]
+    return [LayerGradients(**linear.gradients) for linear in linears]
