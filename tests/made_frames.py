@@ -68,6 +68,7 @@ def study(
             "num_parameters": 784 * 128 + (depth - 1) * 128 * 129 + 1290,
             "num_features": 784,
             "num_classes": 10,
+            "num_probes": 256,
             "input_mean_square": 0.101,
             "input_cosine": 0.41,
             "elapsed_s": 0.4 * depth * last / 10 * (1.4 if activation == "tanh" else 1.0),

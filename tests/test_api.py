@@ -16,9 +16,10 @@ import torch
 import fathom
 from fathom.activations import ACTIVATIONS
 from fathom.api.description import describe_runs
-from fathom.data.inputs import input_statistics
+from fathom.data.inputs import InputStatistics, input_statistics
 from fathom.data.splits import prepare
 from fathom.errors import FathomError
+from fathom.prediction import predict_model
 from fathom.store import manifest
 from fathom.store.results import StudyFolder
 
@@ -30,7 +31,7 @@ SMALL: dict[str, Any] = {
     "record": {"probe_size": 32},
 }
 QUIET: dict[str, Any] = {"workers": 1, "progress": False}
-INPUTS = ["num_features", "num_classes", "input_mean_square", "input_cosine"]
+INPUTS = ["num_features", "num_classes", "num_probes", "input_mean_square", "input_cosine"]
 
 
 def wave(h: torch.Tensor) -> torch.Tensor:
@@ -50,7 +51,7 @@ class TestStudy:
         planned = sorted(run.id for cohort in plan.cohorts for run in cohort.runs)
         assert planned == sorted(run.id for run in study.runs())
         assert plan.num_runs == study.num_runs == 4
-        assert str(plan).startswith("4 runs in 2 cohorts on 1 workers: about ")
+        assert str(plan).startswith("4 runs, 2 cohorts, 1 worker: about ")
 
     def test_files_and_keywords_mean_the_same(self, tmp_path: Path) -> None:
         (tmp_path / "study.yaml").write_text(json.dumps(SMALL))
@@ -196,7 +197,7 @@ class TestResults:
     def test_runs_tell_what_they_were_fed(self, results: fathom.Results) -> None:
         runs = fathom.Study(name="small", seeds=2, **SMALL).runs()
         expected = input_statistics(prepare(runs[0].data), SMALL["record"]["probe_size"])
-        assert set(results.runs.select(INPUTS).iter_rows()) == {(64, 10, *expected)}
+        assert set(results.runs.select(INPUTS).iter_rows()) == {(64, 10, 32, *expected)}
 
     def test_prediction_stands_beside_measurement(self, results: fathom.Results) -> None:
         table = results.verdicts
@@ -211,6 +212,18 @@ class TestResults:
         assert deep.height > 0
         assert distance.abs().max() < 4  # type: ignore[operator]
         assert "Theory expected " in results.forecast
+
+    def test_with_fewer_samples_than_probes_all_say_how_many(self, tmp_path: Path) -> None:
+        few = SMALL | {"data": {"name": "digits", "limit": 5}, "activation": "relu"}
+        study = fathom.Study(name="few", **few)
+        done = study.run(tmp_path, **QUIET)
+        assert done.runs["num_probes"].to_list() == [5, 5]
+        row = done.runs.row(0, named=True)
+        inputs = InputStatistics(row["input_mean_square"], row["input_cosine"])
+        first = predict_model(study.runs()[0].model, 64, inputs, 5).dead_share[0]
+        assert done.predicted.predictions["dead_share"][0] == pytest.approx(first, rel=1e-12)
+        planned = study.predict().sort("run_id")["sentence"].to_list()
+        assert done.verdicts.sort("run_id")["sentence_predicted"].to_list() == planned
 
     def test_missing_runs_are_named(self, results: fathom.Results, tmp_path: Path) -> None:
         def quits(h: torch.Tensor) -> torch.Tensor:

@@ -1,6 +1,7 @@
 """What theory offers to Python users, for functions that have no name a study could use."""
 
 import functools
+import json
 import math
 
 import pytest
@@ -53,6 +54,20 @@ class TestFunctionsWithoutAName:
         ]
         assert scales[1] - scales[0] == pytest.approx(math.log10(2), rel=1e-9)
 
+    def test_functions_called_like_built_in_ones(self) -> None:
+        built_in = fathom.gain("tanh")
+        assert fathom.gain(torch.tanh).forward == pytest.approx(built_in.forward, rel=1e-12)
+        assert fathom.gain(fathom.custom(torch.tanh)).activation == "own_tanh"
+        assert fathom.predict(torch.nn.functional.gelu, depth=2).network.startswith("own_gelu, ")
+        assert fathom.examine(torch.tanh).card.name == "own_tanh"
+        assert fathom.examine("tanh").card.name == "tanh"
+
+    def test_a_study_tells_how_to_name_them(self) -> None:
+        with pytest.raises(FathomError, match=r"fathom\.custom\(function, name='my_tanh'\)"):
+            fathom.Study(data="digits", activation=[torch.tanh])
+        named = fathom.custom(torch.tanh, name="my_tanh")
+        assert fathom.Study(data="digits", activation=[named]).num_runs == 1
+
     def test_a_function_that_fails_is_told(self) -> None:
         with pytest.raises(FathomError, match=r"own_function.*raised RuntimeError: broken"):
             fathom.predict(lambda h: fail())
@@ -78,3 +93,20 @@ def test_a_kink_far_out_is_found_without_being_told() -> None:
     )
     above = 0.5 * math.erfc(1 / math.sqrt(2))
     assert found.layers["chi"][0] == pytest.approx(1 + 3 * above, rel=1e-9)
+
+
+def test_one_input_says_nothing_of_dead_units() -> None:
+    found = fathom.predict("relu", depth=2, num_probes=1)
+    assert found.layers["dead_share"].to_list() == pytest.approx([0.5, 0.5])
+    assert found.verdict.name == "healthy"
+
+
+def test_values_for_json_have_one_form() -> None:
+    gain = fathom.gain("tan").to_plain()
+    assert gain["backward"] == 0
+    assert gain["recommendation"]["q"] is None
+    assert fathom.gain("sgn").to_plain()["backward"] == "inf"
+    layers = fathom.predict("relu", {"name": "normal", "std": 1e200}, depth=3).to_plain()["layers"]
+    assert layers[2]["pre_log10"] == "inf"
+    assert layers[2]["chi"] is None
+    json.dumps([gain, layers], allow_nan=False)

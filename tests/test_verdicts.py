@@ -107,7 +107,7 @@ def test_a_loss_that_stays_near_that_of_equal_shares_stalls(
 def test_not_finite_comes_before_every_number() -> None:
     found = judge(sound(is_finite=False, gradient_span=-9.0))
     assert found.name == "diverged"
-    assert "not finite" in found.sentence
+    assert "is not finite in float32" in found.sentence  # as true of a prediction
     assert math.isnan(found.value)
 
 
@@ -183,6 +183,29 @@ def test_without_a_prediction_a_sentence_tells_none() -> None:
     assert "predicted" not in judge(sound(gradient_span=-5.25)).sentence
     healthy = judge(sound(gradient_span=0.5)).sentence
     assert healthy == "healthy: gradient span [decades] is 0.5, within 1.5; no rule fires"
+
+
+def test_a_sentence_rounds_what_is_nothing_and_names_what_is_endless() -> None:
+    nothing = judge(sound(gradient_span=-1e-17), Evidence(gradient_span=-3e-16)).sentence
+    assert nothing == (
+        "healthy: gradient span [decades] is 0, within 1.5 (predicted before training: 0);"
+        " no rule fires"
+    )
+    lost = judge(sound(gradient_span=-math.inf), Evidence(gradient_span=-math.inf)).sentence
+    assert lost == (
+        "vanishing: no gradient arrives (predicted before training: no gradient arrives);"
+        " the gradient dies out on its way back to the first layer"
+    )
+    tiny = judge(sound(smallest_gradient=1e-25)).sentence
+    assert tiny.startswith("vanishing: rms of dL/dh is 1e-25, at most 1e-19")
+
+
+@pytest.mark.parametrize(("num", "verdict"), [(1, "healthy"), (7, "healthy"), (8, "dying")])
+def test_dead_units_need_inputs(num: int, verdict: str) -> None:
+    assert judge(sound(dead_share=0.5, num_probes=num)).name == verdict
+    at_doubt = judge(sound(dead_share=0.2, num_probes=num)).name
+    assert at_doubt == ("borderline" if num == 8 else "healthy")
+    assert judge(sound(dead_share=0.5, num_probes=0)).name == "dying"  # not known
 
 
 def test_no_prediction_gives_its_reason() -> None:

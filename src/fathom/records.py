@@ -187,6 +187,13 @@ RUN_COLUMNS: Final = (
     ),
     Column(name="num_classes", unit="1", kind="int", meaning="Classes of the data.", optional=True),
     Column(
+        name="num_probes",
+        unit="1",
+        kind="int",
+        meaning="Probe inputs: as many as were asked for, or all training samples if fewer.",
+        optional=True,
+    ),
+    Column(
         name="input_mean_square",
         unit="1",
         meaning="Mean square of the scaled features over probe inputs; |x|^2 / n_0 of theory.",

@@ -154,11 +154,15 @@ class Registry(Generic[T]):
         Raises:
             ComponentError: If the name belongs to a built-in component.
         """
-        if name in self._built_in:
+        if self.is_built_in(name):
             raise ComponentError(f"{self.kind} '{name}' is built in; choose another name")
         self._factories[name] = factory
         if code:
             self._coded[name, code] = factory
+
+    def is_built_in(self, name: str) -> bool:
+        """Whether a name or an alias is taken by a component that comes with the package."""
+        return name in self._built_in
 
     @property
     def allowed(self) -> tuple[str, ...]:

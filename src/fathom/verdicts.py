@@ -41,6 +41,7 @@ COLLAPSED_ANGLE: Final = 1e-3
 # twenty, which still train, of 1.05. Only what is closer to 1 is worth a word.
 HEALTHY_RANK: Final = 1.02
 DEAD_LIMIT, HEALTHY_DEAD = 0.40, 0.10
+FEWEST_PROBES: Final = 8  # on one input half the units of a sound ReLU layer pass no gradient
 SATURATED_LIMIT, HEALTHY_SATURATED = 0.50, 0.25
 STALLED_SHARE: Final = 0.01  # of ln K, the loss of equal shares for all classes
 STALLED_EPOCHS: Final = 2
@@ -61,7 +62,8 @@ class Evidence:
         cosine: Mean cosine between two inputs' pre-activations in the last hidden layer.
         num_probes: Inputs that the cosine and the dead units are taken over; 0 if not known.
         num_classes: Of the data.
-        dead_share: Largest share of units in a hidden layer whose slope is 0 on every probe input.
+        dead_share: Largest share of units in a hidden layer whose slope is 0 on every probe input;
+            no rule looks at it where there are fewer than 8 of these.
         saturated_share: Largest share of saturated pairs of unit and input in a hidden layer.
         largest_update: Largest relative step of a layer's weights.
         smallest_update: Smallest one.
@@ -147,7 +149,13 @@ def _reach(evidence: Evidence) -> float:
     return 0.0 if math.isnan(evidence.span_sd) else 2 * evidence.span_sd
 
 
+def _dead(evidence: Evidence) -> float:
+    """Return the share of dead units, unless inputs are so few that chance decides."""
+    return math.nan if 0 < evidence.num_probes < FEWEST_PROBES else evidence.dead_share
+
+
 _SPAN: Final = "gradient span [decades]"
+_SPAN_DECIMALS: Final = 9  # what is smaller is rounding
 _RULES: Final = (
     _Rule(
         "diverged",
@@ -216,7 +224,7 @@ _RULES: Final = (
     _Rule(
         "dying",
         "share of dead units",
-        lambda e: e.dead_share,
+        _dead,
         "above",
         DEAD_LIMIT,
         "in some layer these units pass no gradient for any input",
@@ -272,7 +280,7 @@ _DOUBTS: Final = (
     _Rule(
         "borderline",
         "share of dead units",
-        lambda e: e.dead_share,
+        _dead,
         "above",
         HEALTHY_DEAD,
         "in some layer these units pass no gradient for any input",
@@ -305,7 +313,9 @@ def judge(evidence: Evidence, predicted: Evidence | None = None) -> Verdict:
     """
     expected = predicted or Evidence()
     if not evidence.is_finite:
-        return _without_number("diverged", "a loss, an activation or a gradient was not finite")
+        return _without_number(
+            "diverged", "the loss, an activation or a gradient is not finite in float32"
+        )
     for rule in (*_RULES, *_DOUBTS):
         if rule.fires(evidence):
             return _ruled(rule, rule.of(evidence), rule.of(expected))
@@ -318,8 +328,8 @@ def judge(evidence: Evidence, predicted: Evidence | None = None) -> Verdict:
         value=span,
         threshold=HEALTHY_SPAN,
         predicted=expected.gradient_span,
-        sentence=f"healthy: {_SPAN} is {span:.3g}, within {HEALTHY_SPAN + _reach(evidence):.3g}"
-        f"{_told(expected.gradient_span)}; no rule fires",
+        sentence=f"healthy: {_said(_SPAN, span)}, within {HEALTHY_SPAN + _reach(evidence):.3g}"
+        f"{_told(_SPAN, expected.gradient_span)}; no rule fires",
     )
 
 
@@ -341,16 +351,32 @@ def _without_number(name: Name, why: str) -> Verdict:
 
 def _ruled(rule: _Rule, value: float, predicted: float) -> Verdict:
     limit = "at least" if rule.side == "above" else "at most"
+    held = "" if value == -math.inf else f", {limit} {rule.threshold:g}"
     return Verdict(
         name=rule.name,
         quantity=rule.quantity,
         value=value,
         threshold=rule.threshold,
         predicted=predicted,
-        sentence=f"{rule.name}: {rule.quantity} is {value:.3g}, {limit} {rule.threshold:g}"
-        f"{_told(predicted)}; {rule.cause}",
+        sentence=f"{rule.name}: {_said(rule.quantity, value)}{held}"
+        f"{_told(rule.quantity, predicted)}; {rule.cause}",
     )
 
 
-def _told(predicted: float) -> str:
-    return "" if math.isnan(predicted) else f" (predicted before training: {predicted:.3g})"
+def _said(quantity: str, value: float) -> str:
+    number = _number(quantity, value)
+    return number if value == -math.inf else f"{quantity} is {number}"
+
+
+def _told(quantity: str, predicted: float) -> str:
+    if math.isnan(predicted):
+        return ""
+    return f" (predicted before training: {_number(quantity, predicted)})"
+
+
+def _number(quantity: str, value: float) -> str:
+    if quantity != _SPAN:
+        return f"{value:.3g}"
+    if value == -math.inf:
+        return "no gradient arrives"
+    return f"{round(value, _SPAN_DECIMALS) + 0.0:.3g}"  # + 0.0 makes -0 a 0

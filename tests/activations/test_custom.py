@@ -86,6 +86,7 @@ BROKEN: dict[str, tuple[Callable[[Tensor], object], str]] = {
     "overwrites a part": (overwrite_large, "changes its input in place"),
     "normalises": (lambda h: h.softmax(-1), "is random or mixes elements"),
     "centres": (lambda h: h - h.mean(), "is random or mixes elements"),
+    "gambles below 0": (torch.nn.RReLU().train(), "is random: called twice"),
     "gambles": (lambda h: h * torch.rand_like(h), "is random or mixes elements"),
 }
 

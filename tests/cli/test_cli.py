@@ -235,7 +235,7 @@ class TestLooking:
         assert len(plan["cohorts"][0]["runs"]) == 2
         table = fathom("plan", "s.yaml", "--workers", "1").out
         assert "digits, hidden layers 1 x 8" in table
-        assert "s: 2 runs, 1 cohorts, 1 workers" in table
+        assert "s: 2 runs, 1 cohort, 1 worker" in table
         assert snapshot(here) == before
 
     def test_what_is_shown_is_a_study(self, fathom: Fathom, here: Path) -> None:

@@ -30,7 +30,7 @@ class TestPredict:
         assert outcome.code == 0
         assert outcome.out.startswith("sigmoid, xavier_normal, 50 hidden layers of 128 units")
         assert "\nvanishing: gradient span [decades] is -30.9" in outcome.out
-        assert "Signal: " in outcome.out
+        assert "Signal, were layers infinitely wide: " in outcome.out
         assert "Best start for sigmoid (init: critical): s_w^2 = 103.13" in outcome.out
 
     def test_json_holds_every_layer(self, fathom: Fathom) -> None:

@@ -1,6 +1,7 @@
 """Two implementations of training, in float64, step by step: the explicit one and autograd's."""
 
 from collections.abc import Callable, Sequence
+from itertools import product
 
 import numpy as np
 import pytest
@@ -23,6 +24,14 @@ OPTIMIZERS = [
     {"name": "sgd", "momentum": 0.9, "nesterov": True, "weight_decay": 0.01},
     "adam",
     "adamw",
+]
+# Beside every loss as it is by default: where a parameter changes the formula.
+LOSS_FORMS = [
+    {"name": "kl", "label_smoothing": 0.1},
+    {"name": "hinge", "margin": 5.0},
+    {"name": "focal", "alpha": 0.25, "gamma": 0.5},
+    {"name": "focal", "alpha": 0.1, "gamma": 5.0},
+    {"name": "bce", "pos_weight": 9.0},
 ]
 TOLERANCE = 1e-10
 STEPS = 50
@@ -98,6 +107,23 @@ def test_stacked_equals_single(
     assert worst <= TOLERANCE
 
 
+@pytest.mark.parametrize(
+    ("loss", "optimizer"),
+    [*product(LOSSES.names(), OPTIMIZERS), *product(LOSS_FORMS, OPTIMIZERS[:1])],
+    ids=str,
+)
+def test_every_loss_with_every_optimizer_agrees(
+    loss: object, optimizer: object, make_run: Callable[..., Run], data: PreparedData
+) -> None:
+    runs = [
+        make_run(
+            activation=phi, loss=loss, optimizer=optimizer, precision="float64", lr=0.01, seed=seed
+        )
+        for seed, phi in enumerate(["selu", "hardswish", "tanh", "relu", "sigmoid"])
+    ]
+    assert compare(runs, data, from_same_state=False) <= TOLERANCE
+
+
 @pytest.mark.parametrize("loss", LOSSES.names())
 def test_every_loss_and_clipping_agree(
     loss: str, make_run: Callable[..., Run], data: PreparedData
@@ -118,6 +144,13 @@ def test_a_mixed_cohort_agrees(make_run: Callable[..., Run], data: PreparedData)
             (["tanh", "selu"], "cross_entropy", "orthogonal", 0.01),
             ("gelu", "mse", "xavier_uniform", 0.05),
             (["relu", "sigmoid"], "mse", "torch_default", 0.2),
+            ("tanh", "kl", "orthogonal", 0.1),
+            ("relu", {"name": "hinge", "margin": 1.0}, "he_normal", 0.02),
+            ("relu", {"name": "hinge", "margin": 5.0}, "he_normal", 0.02),
+            ("selu", {"name": "focal", "gamma": 0.5}, "he_normal", 0.1),
+            ("selu", {"name": "focal", "alpha": 0.25}, "he_normal", 0.2),
+            ("tanh", "mse_softmax", "xavier_uniform", 0.5),
+            (["gelu", "tanh"], {"name": "bce", "pos_weight": 9.0}, "he_normal", 0.02),
         ]
     ]
     assert compare(runs, data, from_same_state=False) <= TOLERANCE

@@ -10,9 +10,15 @@ from fathom.data.splits import PreparedData, prepare
 from fathom.engine.precision import is_available
 from fathom.engine.run import train_cohort
 from fathom.engine.tables import CohortResult
+from fathom.losses import LOSSES
 from fathom.spec.grid import Run
 
 ACTIVATIONS = ["relu", "tanh", "sigmoid", "gelu", "selu", "silu", "spline_sigmoid", "softplus"]
+ALL_LOSSES = [
+    *LOSSES.names(),
+    {"name": "hinge", "margin": 5.0},
+    {"name": "focal", "gamma": 0.5},
+]
 PROGRAMS = [
     {"optimizer": "sgd"},
     {"optimizer": {"name": "sgd", "momentum": 0.9}},
@@ -33,9 +39,15 @@ ODD = (23, 17, 9)  # no round numbers, on purpose
 def members(
     make_run: Callable[..., Run], count: int, hidden: tuple[int, ...] = ODD, **program: object
 ) -> list[Run]:
-    """Make different runs of one program."""
+    """Make different runs of one program; equal losses are neighbours, as a plan puts them."""
     return [
-        make_run(activation=ACTIVATIONS[i % len(ACTIVATIONS)], seed=i, hidden=hidden, **program)
+        make_run(
+            activation=ACTIVATIONS[i % len(ACTIVATIONS)],
+            loss=ALL_LOSSES[i * len(ALL_LOSSES) // count],
+            seed=i,
+            hidden=hidden,
+            **program,
+        )
         for i in range(count)
     ]
 

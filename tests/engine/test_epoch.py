@@ -14,6 +14,7 @@ from fathom.activations import ACTIVATIONS
 from fathom.data.splits import PreparedData, prepare
 from fathom.engine.epoch import EpochTables, Repeater
 from fathom.engine.stacked import StackedEngine
+from fathom.losses import LOSSES
 from fathom.spec.grid import Run
 
 CPU = torch.device("cpu")
@@ -110,9 +111,9 @@ def engine(
     names: Sequence[str] = ("relu", "tanh", "gelu", "spline_sigmoid", "mish"),
     **given: object,
 ) -> StackedEngine:
-    losses = ["cross_entropy", "mse"]
+    losses = LOSSES.names()
     runs = [
-        make_run(**{"activation": name, "loss": losses[seed % 2], "seed": seed} | given)
+        make_run(**{"activation": name, "loss": losses[seed % len(losses)], "seed": seed} | given)
         for seed, name in enumerate(names)
     ]
     return StackedEngine(runs, data)

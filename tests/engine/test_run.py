@@ -15,7 +15,8 @@ from fathom.errors import FathomError
 from fathom.records import EPOCH_COLUMNS, HISTOGRAM_COLUMNS, LAYER_COLUMNS, RUN_COLUMNS
 from fathom.spec.grid import RecordConfig, Run
 
-ENGINES = ["stacked", "single"]
+PRECISION = {"stacked": "float32", "single": "float32", "reference": "float64"}
+ENGINES = [*PRECISION]
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +33,10 @@ def test_tables_have_the_recorded_columns(
     engine: str, make_run: Callable[..., Run], data: PreparedData
 ) -> None:
     record = RecordConfig(probe_size=64, histograms=True, weights="best_and_last")
-    runs = [make_run(engine=engine, seed=s, epochs=3, record=record) for s in range(2)]
+    runs = [
+        make_run(engine=engine, precision=PRECISION[engine], seed=s, epochs=3, record=record)
+        for s in range(2)
+    ]
     result = train_cohort(runs, data)
     for table, columns in [
         (result.runs, RUN_COLUMNS),
@@ -54,7 +58,7 @@ def test_tables_have_the_recorded_columns(
 def test_training_learns_and_the_first_row_is_untrained(
     engine: str, make_run: Callable[..., Run], data: PreparedData
 ) -> None:
-    run = make_run(engine=engine, hidden=(32,), epochs=40, lr=0.2)
+    run = make_run(engine=engine, precision=PRECISION[engine], hidden=(32,), epochs=40, lr=0.2)
     result = train_cohort([run], data)
     loss, accuracy = rows(result, run, "test_loss"), rows(result, run, "test_accuracy")
     assert loss[0] == pytest.approx(np.log(10), abs=0.8)
@@ -71,7 +75,15 @@ def test_going_on_gives_the_bits_of_an_uninterrupted_run(
     engine: str, optimizer: object, make_run: Callable[..., Run], data: PreparedData
 ) -> None:
     runs = [
-        make_run(engine=engine, optimizer=optimizer, seed=s, epochs=5, patience=4, lr=0.01)
+        make_run(
+            engine=engine,
+            precision=PRECISION[engine],
+            optimizer=optimizer,
+            seed=s,
+            epochs=5,
+            patience=4,
+            lr=0.01,
+        )
         for s in range(3)
     ]
     states: list[State] = []
@@ -144,7 +156,7 @@ def replace_targets(data: PreparedData, targets: torch.Tensor) -> object:
 @pytest.mark.parametrize("engine", ENGINES)
 def test_without_validation_nothing_is_selected(engine: str, make_run: Callable[..., Run]) -> None:
     config = replace(make_run().data, protocol="train_test")
-    run = make_run(engine=engine, data=config, epochs=2)
+    run = make_run(engine=engine, precision=PRECISION[engine], data=config, epochs=2)
     result = train_cohort([run], prepare(config, []))
     assert np.isnan(result.epochs["validation_loss"]).all()
     assert result.runs["best_epoch"].tolist() == [2]
@@ -155,7 +167,14 @@ def test_without_validation_nothing_is_selected(engine: str, make_run: Callable[
 def test_divergence_is_an_outcome_with_step_and_reason(
     engine: str, make_run: Callable[..., Run], data: PreparedData
 ) -> None:
-    run = make_run(engine=engine, activation="square", hidden=(16, 16, 16), lr=100.0, epochs=5)
+    run = make_run(
+        engine=engine,
+        precision=PRECISION[engine],
+        activation="square",
+        hidden=(16, 16, 16),
+        lr=100.0,
+        epochs=5,
+    )
     result = train_cohort([run], data)
     assert result.runs["outcome"].tolist() == ["diverged"]
     step = int(result.runs["diverged_step"][0])
@@ -243,11 +262,13 @@ def test_the_first_layer_sees_these_inputs(
 
 
 @pytest.mark.parametrize("precision", ["float32", "float64"])
-def test_all_runs_of_both_engines_record_the_same_bits(
+def test_all_runs_of_all_engines_record_the_same_bits(
     precision: str, make_run: Callable[..., Run], data: PreparedData
 ) -> None:
     found = set()
     for engine in ENGINES:
+        if engine == "reference" and precision != "float64":
+            continue
         phis = ("relu", "tanh", "square")
         runs = [make_run(engine=engine, activation=phi, precision=precision) for phi in phis]
         table = train_cohort(runs, data).runs

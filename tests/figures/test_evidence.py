@@ -1,6 +1,7 @@
 """Evidence, verdicts and forecasts of runs written by hand."""
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import polars as pl
@@ -146,6 +147,18 @@ THEORY = {
     "dead_share": [0.0, 0.2, 0.1],
     "saturated_share": [math.nan] * 3,
 }
+
+
+def test_as_many_probes_count_as_there_were() -> None:
+    frames = study(activations=("relu",), inits=("he_normal",), depths=(5,), odd=False)
+    asked = frames.runs.with_columns(probe_size=pl.lit(256))
+    for recorded, expected in ((5, 5), (None, 256)):
+        told = asked.with_columns(num_probes=pl.lit(recorded, dtype=pl.Int64))
+        for evidence in (
+            measured(replace(frames, runs=told), "start"),
+            predicted(replace(frames, runs=told)),
+        ):
+            assert [each.num_probes for each in evidence.values()] == [expected]
 
 
 def test_what_is_predicted() -> None:

@@ -218,6 +218,13 @@ BROKEN: dict[str, tuple[str | bytes, tuple[str, ...]]] = {
             "line 3, loss: unknown loss 'crossentropy'. Did you mean 'cross_entropy'? Known: <losses>",
         ),
     ),
+    "parameters of losses": (
+        BASE + "loss:\n  - {name: hinge, margin: -1}\n  - {name: focal, alpha: [0.5, 2]}\n",
+        (
+            "line 4, loss[0]: loss 'hinge': margin: got -1.0; must be a finite number, >= 0, <= 1e+06",
+            "line 5, loss[1]: loss 'focal': alpha: got 2.0; must be a finite number, >= 0, <= 1",
+        ),
+    ),
     "unknown optimizer": (
         BASE + "train: {optimizer: adm}\n",
         (

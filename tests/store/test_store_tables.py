@@ -79,7 +79,13 @@ def test_values_that_would_be_lost_are_refused() -> None:
 
 def test_a_file_of_an_earlier_version_has_nulls_where_it_lacks_columns() -> None:
     old = FRAMES["runs"].drop(OPTIONAL)
-    assert OPTIONAL == ["num_features", "num_classes", "input_mean_square", "input_cosine"]
+    assert OPTIONAL == [
+        "num_features",
+        "num_classes",
+        "num_probes",
+        "input_mean_square",
+        "input_cosine",
+    ]
     read = from_parquet("runs", to_parquet(old))
     assert read.schema == schema("runs")
     assert_frame_equal(read.drop(OPTIONAL), old, check_exact=True)

@@ -13,6 +13,7 @@ from fathom.activations import ACTIVATIONS
 from fathom.activations.base import Activation, slope_by_autograd
 from fathom.registry import Choice
 from fathom.theory.correlation import (
+    Expansion,
     correlation_map,
     expand,
     expand_slope,
@@ -39,7 +40,7 @@ def network(*phis: Nonlinearity, scale: float, bias: float = 0.0, **rest: float)
         num_features=8,
         weight_scale=(scale,) * depth,
         bias_variance=(bias,) * depth,
-        **rest,  # type: ignore[arg-type]
+        **rest,  # type: ignore[arg-type]  # of the fields left, all are numbers
     )
 
 
@@ -211,10 +212,10 @@ def test_correlation_of_relu_falls_as_one_over_depth_squared() -> None:
     assert found == pytest.approx(1 - exact, rel=0.005)
 
 
-def decay(expansion: object, scale: float, bias: float, layers: int) -> float:
+def decay(expansion: Expansion, scale: float, bias: float, layers: int) -> float:
     c: Floats | float = 0.3
     for _ in range(layers):
-        c = correlation_map(expansion, c, scale, bias)  # type: ignore[arg-type]
+        c = correlation_map(expansion, c, scale, bias)
     return 1 - float(c)
 
 

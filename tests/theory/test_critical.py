@@ -464,6 +464,56 @@ def test_reasons_tell_why_there_is_none() -> None:
     assert math.isnan(recommend(phi("tan")).decades_per_layer)
 
 
+GROWING: dict[str, Nonlinearity] = {
+    "square": phi("square"),
+    "spline": phi("spline_sigmoid"),
+    "h^3": own(lambda h: h**3),
+    "h^4": own(lambda h: h**4),
+    "sinh": own(torch.sinh),
+}
+
+
+@pytest.mark.parametrize("bias", [0.0, 0.05, 0.5])
+@pytest.mark.parametrize("found", GROWING.values(), ids=GROWING)
+def test_a_standardised_input_ends_where_the_recommendation_says(
+    found: Nonlinearity, bias: float
+) -> None:
+    """An unstable fixed point lies above the stable one: from beyond it the signal explodes."""
+    made = recommend(found, bias)
+    if math.isnan(made.weight_scale):
+        assert bias == 0
+        assert "nor any stable fixed point where a standardised input ends" in made.reason
+        return
+    q = made.weight_scale + made.bias_variance
+    for _ in range(3000):
+        q = variance_map(found, q, made.weight_scale, made.bias_variance)[0]
+    assert q == pytest.approx(made.q, rel=1e-9)
+
+
+def test_an_edge_of_chaos_that_no_standardised_input_reaches_is_not_recommended() -> None:
+    found = own(lambda h: torch.tanh(h) + 0.4 * h**2)
+    (point,) = (point for point in edge_of_chaos(found, 0.05) if point.map_slope < 1)
+    start = point.weight_scale + 0.05
+    assert fate(found, point.weight_scale, 0.05, start).q == math.inf
+    assert recommend(found, 0.05).kind == "small signal limit"
+
+
+@pytest.mark.parametrize("name", ["gelu", "silu", "mish", "hardswish"])
+def test_of_a_half_stable_point_the_end_is_told(name: str) -> None:
+    made = recommend(phi(name))
+    end = fate(phi(name), made.weight_scale, made.bias_variance, 1.0)
+    assert 0.5 * made.q < end.q < 1.1 * made.q
+    standard = made.weight_scale + made.bias_variance
+    end = fate(phi(name), made.weight_scale, made.bias_variance, standard)
+    told = "grows without end" if end.q == math.inf else f"tends to {end.q:.4g}"
+    assert f"From a standardised input q {told}, with chi = {end.chi:.4g}" in made.reason
+
+
+def test_huge_biases_are_no_mistake() -> None:
+    assert edge_of_chaos(phi("gelu"), 1e300) == ()
+    assert recommend(phi("gelu"), 1e300).kind == "half-stable"
+
+
 def test_the_nearest_thing_to_none_is_better_than_its_neighbours() -> None:
     """Of exp, V' = 2 (q - s_b^2) may be .95 at most, and chi = V' / 2."""
     found = recommend(phi("exp"), 0.0)

@@ -225,6 +225,22 @@ def test_a_bounded_activation_comes_back_from_any_start(start: float) -> None:
     )
 
 
+@pytest.mark.parametrize("scale", [1e9, 1e10, 128e20])
+def test_a_fixed_point_far_out_is_one(scale: float) -> None:
+    """Of tanh, E phi^2 = 1 - E phi' = 1 - 2 / sqrt(2 pi q) and chi = s (4/3) / sqrt(2 pi q)."""
+    for start in (1.0, 1e30):
+        found = fate(phi("tanh"), scale, 0.0, start)
+        root = math.sqrt(2 * math.pi * scale)
+        assert found.label == "fixed point"
+        assert found.q == pytest.approx(scale * (1 - 2 / root), rel=max(10 / scale, 1e-12))
+        assert found.chi == pytest.approx(scale * 4 / 3 / root, rel=1e-4)
+        assert found.map_slope == pytest.approx(1 / root, rel=1e-4)
+    kept = fate(phi("gelu"), 1.9, 1e9, 1.0)
+    assert (kept.label, kept.q) == ("fixed point", pytest.approx(1e9 / (1 - 1.9 / 2), rel=1e-9))
+    root_like = nonlinearity(custom(lambda h: h.abs().sqrt(), name="root"))
+    assert fate(root_like, 1e10, 0.0, 1.0).q == pytest.approx(1e20 * 2 / math.pi, rel=1e-9)
+
+
 def test_no_signal_stays_none() -> None:
     assert fate(phi("tanh"), 2.0, 0.0, 0.0).q == 0
 

@@ -225,3 +225,19 @@ def test_weights_sum_to_1() -> None:
     at = sample(phi("tanh"), VARIANCES)
     np.testing.assert_allclose(at.weight.sum(1), 1, rtol=1e-14)
     np.testing.assert_allclose(at.mean(at.z**4), 3, rtol=1e-13)
+
+
+def test_infinite_moments_are_not_given_a_number() -> None:
+    """Of exp(h^2), E phi^2 = 1 / sqrt(1 - 4q) up to q = 1/4, and E phi'^2 = 4q (1 - 4q)^-3/2."""
+    grown = nonlinearity(custom(lambda h: (h * h).exp(), name="own"))
+    q = np.array([0.01, 0.1, 0.2, 0.24])
+    found = moments(grown, q)
+    np.testing.assert_allclose(found.square, (1 - 4 * q) ** -0.5, rtol=1e-10)
+    np.testing.assert_allclose(found.slope_square, 4 * q * (1 - 4 * q) ** -1.5, rtol=1e-8)
+    beyond = np.array([0.25, 0.26, 0.3, 0.31, 1.0])
+    assert (moments(grown, beyond).square == np.inf).all()
+    assert (moments(grown, beyond).slope_square == np.inf).all()
+    at = sample(grown, beyond)
+    assert (at.mean_product(at.value, at.value) == np.inf).all()
+    # A quarter of that for the fourth moment; a minus sign is kept.
+    assert list(moments(grown, np.array([0.12, 0.13])).fourth < np.inf) == [True, False]

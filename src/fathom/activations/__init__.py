@@ -68,6 +68,11 @@ def register_callable(
             f"an activation cannot be called '{label[:80]}'; give it a name of letters, digits and "
             "underscores: name='my_activation'"
         )
+    if ACTIVATIONS.is_built_in(label):
+        raise ComponentError(
+            f"activation '{label}' is built in; choose another name for your function: "
+            f"fathom.custom(function, name='my_{label}'). Or write '{label}' for the built-in one"
+        )
     kinks = tuple(kinks)
     if isinstance(function, Activation):
         record = try_out(replace(function, name=label))

@@ -111,11 +111,17 @@ def _probe(what: str, function: Elementwise, dtype: torch.dtype) -> None:
         together = function(given)
         if not torch.equal(given, h):
             raise ComponentError(f"{what} changes its input in place; it must return a new tensor")
+        again = function(given)
         alone = function(h[1:, 1:2, 2:3].clone())
     if not torch.allclose(together[1:, 1:2, 2:3], alone, rtol=1e-4, atol=1e-6, equal_nan=True):
         raise ComponentError(
             f"{what} is random or mixes elements: for the same number, alone and among others, the "
             "function returned different results"
+        )
+    if not torch.allclose(together, again, rtol=1e-4, atol=1e-6, equal_nan=True):
+        raise ComponentError(
+            f"{what} is random: called twice with the same numbers, the function returned "
+            "different results"
         )
 
 

@@ -140,7 +140,7 @@ class Examined:
         """Return all of it as values that JSON can hold."""
         return {
             "card": card.to_plain(self.card),
-            "moments": {name: card.to_plain(value) for name, value in self.moments.items()},
+            "moments": card.to_plain(self.moments),
             "gain": self.gain.to_plain(),
         }
 

@@ -1,53 +1,26 @@
-"""What theory says before anything is trained: of one network, and of every run of a study."""
+"""What theory says of one network before anything is trained."""
 
-import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, final
+from typing import TYPE_CHECKING, Any, final
 
 import polars as pl
 from torch import Tensor
 
 from fathom.activations import Activation
 from fathom.api.checks import check, named
-from fathom.api.description import read_model, setting_columns
 from fathom.api.own import with_choices
-from fathom.data.config import DataConfig
-from fathom.data.datasets import is_at_hand, measure
-from fathom.data.inputs import InputStatistics, input_statistics
-from fathom.data.splits import prepare
-from fathom.errors import ComponentError, FathomError
-from fathom.prediction import (
-    UNKNOWN_INPUT,
-    expected_evidence,
-    explain_model,
-    predict_model,
-)
-from fathom.records import PREDICTION_COLUMNS
+from fathom.card import to_plain
+from fathom.data.inputs import InputStatistics
+from fathom.errors import FathomError
+from fathom.prediction import expected_evidence, explain_model, predict_model
 from fathom.spec import study as spec
-from fathom.spec.grid import ModelConfig, Run
-from fathom.theory.predict import Prediction, without_prediction
+from fathom.spec.grid import ModelConfig
+from fathom.theory.predict import Prediction
 from fathom.verdicts import Verdict, judge, no_prediction
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-# Columns of `predict_runs` beside the settings.
-PREDICTED_COLUMNS: Final = (
-    "run_id",
-    "name",
-    "gradient_span",
-    "gradient_span_sd",
-    "verdict",
-    "sentence",
-    "assumed_input",
-)
-ASSUMED_INPUT: Final = (
-    "The data are not on this machine and nothing is downloaded for a plan: inputs are taken as "
-    "standardised and unlike each other."
-)
 
 
 @final
@@ -72,15 +45,12 @@ class NetworkPrediction:
         return "\n".join([self.network, self.verdict.sentence, *self.sentences])
 
     def to_plain(self) -> dict[str, Any]:
-        """Return all of it as values that JSON can hold; what is not finite becomes None."""
+        """Return all of it as values that JSON can hold, see `card.to_plain`."""
         return {
             "network": self.network,
             "verdict": self.verdict.name,
             "sentences": [self.verdict.sentence, *self.sentences],
-            "layers": [
-                {key: value if math.isfinite(value) else None for key, value in row.items()}
-                for row in self.layers.iter_rows(named=True)
-            ],
+            "layers": to_plain(self.layers.to_dicts()),
         }
 
     def figure(self) -> "Figure":
@@ -155,103 +125,21 @@ def describe(
     prediction = predict_model(model, num_features, inputs, num_probes)
     return NetworkPrediction(
         network=_in_words(model, inputs),
-        layers=_layer_table(prediction),
-        verdict=_verdict(prediction, num_probes, num_classes),
+        layers=layer_table(prediction),
+        verdict=judge_prediction(prediction, num_probes, num_classes),
         sentences=explain_model(model, num_features, inputs, prediction),
     )
 
 
-def predict_runs(runs: Sequence[Run], folders: Sequence[Path]) -> pl.DataFrame:
-    """Predict every run of a study; nothing is trained or downloaded.
-
-    Args:
-        runs: All of them.
-        folders: The user's data folders.
-
-    Returns:
-        One row for each run: `run_id`, `name`, `gradient_span` and `gradient_span_sd` in decades,
-        `verdict`, `sentence`, `assumed_input`, true where the data are not on this machine, and its
-        settings.
-
-    Raises:
-        FathomError: If data that are there cannot be used.
-    """
-
-    @cache
-    def inputs_of(config: DataConfig, probe_size: int) -> InputStatistics | None:
-        if not is_at_hand(config, folders):
-            return None
-        return input_statistics(prepare(config, folders), probe_size)
-
-    rows = []
-    for run in runs:
-        sizes = measure(run.data, folders)
-        probes = min(run.record.probe_size, sizes.num_train)
-        inputs = inputs_of(run.data, run.record.probe_size)
-        prediction = predict_model(run.model, sizes.num_features, inputs or UNKNOWN_INPUT, probes)
-        verdict = _verdict(prediction, probes, sizes.num_classes)
-        rows.append((
-            run.id,
-            run.name,
-            float(prediction.gradient_log10[0]),
-            float(prediction.gradient_log10_sd[0]),
-            verdict.name,
-            verdict.sentence,
-            inputs is None,
-        ))
-    return pl.DataFrame(rows, schema=PREDICTED_COLUMNS, orient="row").with_columns(
-        pl.Series(name, values, strict=False) for name, values in setting_columns(runs).items()
-    )
-
-
-def predict_recorded(
-    runs: pl.DataFrame, configs: Mapping[str, Any]
-) -> tuple[pl.DataFrame, dict[str, str]]:
-    """Predict runs that were trained, from the input that was recorded with them.
-
-    Args:
-        runs: `records.RUN_COLUMNS`.
-        configs: By run id what `spec.grid.to_plain` made of the run.
-
-    Returns:
-        `records.PREDICTION_COLUMNS`, and why there is no prediction by run id.
-    """
-    tables, obstacles = [], {}
-    for row in runs.iter_rows(named=True):
-        run_id, config = row["run_id"], configs[row["run_id"]]
-        prediction = _predict_recorded(row, config)
-        tables.append(prediction_rows(run_id, prediction))
-        if prediction.obstacle:
-            obstacles[run_id] = prediction.obstacle
-    return pl.concat(tables), obstacles
-
-
-def _predict_recorded(row: Mapping[str, Any], config: Mapping[str, Any]) -> Prediction:
-    model = read_model(config["model"])
-    if row["num_features"] is None or row["input_mean_square"] is None:
-        reason = "an earlier version of Fathom trained it and did not record its input"
-        return without_prediction(model.depth, reason)
-    inputs = InputStatistics(row["input_mean_square"], row["input_cosine"])
-    try:
-        return predict_model(model, row["num_features"], inputs, config["record"]["probe_size"])
-    except ComponentError as error:  # such as a function of a module that is not allowed here
-        return without_prediction(model.depth, str(error))
-
-
-def prediction_rows(run_id: str, prediction: Prediction) -> pl.DataFrame:
-    """Return a run's rows of `records.PREDICTION_COLUMNS`; none where there is no prediction."""
-    table = _layer_table(prediction).with_columns(run_id=pl.lit(run_id))
-    table = table.select([column.name for column in PREDICTION_COLUMNS])
-    return table.clear() if prediction.obstacle else table
-
-
-def _verdict(prediction: Prediction, num_probes: int, num_classes: int) -> Verdict:
+def judge_prediction(prediction: Prediction, num_probes: int, num_classes: int) -> Verdict:
+    """Apply the rules to a prediction; the other arguments are those of `expected_evidence`."""
     if prediction.obstacle:
         return no_prediction(prediction.obstacle)
     return judge(expected_evidence(prediction, num_probes, num_classes))
 
 
-def _layer_table(prediction: Prediction) -> pl.DataFrame:
+def layer_table(prediction: Prediction) -> pl.DataFrame:
+    """Return the columns that `NetworkPrediction.layers` has."""
     columns = {
         name: getattr(prediction, name)
         for name in (

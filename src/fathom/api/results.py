@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from fathom.activations import ACTIVATIONS
 from fathom.api.description import read_description, read_model
-from fathom.api.predicted import predict_recorded
+from fathom.api.predicted_runs import predict_recorded
 from fathom.engine.precision import dtype_of
 from fathom.errors import FathomError, StoreError, suggestion
 from fathom.figures.frames import Frames, final_metrics

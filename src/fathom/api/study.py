@@ -14,7 +14,7 @@ import torch
 
 from fathom.api.job import Job
 from fathom.api.own import with_choices, without_arrays
-from fathom.api.predicted import predict_runs
+from fathom.api.predicted_runs import predict_runs
 from fathom.api.results import Results
 from fathom.data.datasets import measure
 from fathom.data.npz import npz_name
@@ -141,7 +141,7 @@ class Study:
             allow_runs: Largest number of runs that you agree to, when more than 100,000.
 
         Returns:
-            One row for each run, see `fathom.api.predicted.predict_runs`.
+            One row for each run, see `fathom.api.predicted_runs.predict_runs`.
 
         Raises:
             FathomError: If the study, its data or a folder cannot be used.

@@ -53,13 +53,15 @@ def make_card(activation: Activation) -> Card:
 def to_plain(value: Any) -> Any:  # noqa: ANN401 - any part of a card goes in, any JSON value comes out
     """Turn a card or a part of it into values that JSON can hold.
 
-    Numbers keep all digits; what is not finite becomes the text `inf`, `-inf` or `nan`.
+    Numbers keep all digits; NaN becomes None, and what is infinite the text `inf` or `-inf`.
     """
     if isinstance(value, float):
-        return value if math.isfinite(value) else str(value)
+        return None if math.isnan(value) else str(value) if math.isinf(value) else value
     if dataclasses.is_dataclass(value):
         fields = dataclasses.fields(value)
         return {field.name: to_plain(getattr(value, field.name)) for field in fields}
     if hasattr(value, "_asdict"):
         return {name: to_plain(item) for name, item in value._asdict().items()}
-    return [to_plain(item) for item in value] if isinstance(value, tuple) else value
+    if isinstance(value, dict):
+        return {name: to_plain(item) for name, item in value.items()}
+    return [to_plain(item) for item in value] if isinstance(value, tuple | list) else value

@@ -1,11 +1,20 @@
 """The verbs, put together."""
 
+import inspect
+from collections.abc import Callable
+
 import typer
 
+from fathom.cli.agree import agree
 from fathom.cli.catalogue import list_components, schema
 from fathom.cli.results import export_app, report, verify
 from fathom.cli.run import plan, run, show
 from fathom.cli.theory import activation, gain, predict
+
+
+def _summary(command: Callable[..., None]) -> str:
+    """Return what a user is told of a command: its docstring without what it raises."""
+    return (inspect.getdoc(command) or "").partition("\nRaises:")[0].strip()
 
 
 def build_app() -> typer.Typer:
@@ -17,8 +26,8 @@ def build_app() -> typer.Typer:
         pretty_exceptions_enable=False,  # a traceback is our fault, and is to be reported whole
         rich_markup_mode=None,
     )
-    for command in (run, plan, predict, gain, activation, show, report, verify, schema):
-        app.command()(command)
+    for command in (run, plan, predict, gain, activation, agree, show, report, verify, schema):
+        app.command(help=_summary(command))(command)
     app.command("list")(list_components)
     app.add_typer(export_app(), name="export")
     return app

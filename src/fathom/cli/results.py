@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fathom.cli.options import Json, ResultsDir
+from fathom.cli.options import Allow, Json, ResultsDir
+from fathom.cli.run import allow_modules
 
 if TYPE_CHECKING:
     from fathom.api import Results
@@ -21,14 +22,21 @@ def report(
     to: Annotated[
         Path | None, typer.Option("--to", metavar="DIR", help="Another folder to write to.")
     ] = None,
+    allow: Allow = None,
 ) -> None:
-    """Write the page and the image files of a study."""
+    """Write the page and the image files of a study.
+
+    Theory speaks of functions of your own only where you allow their module again.
+    """
     from fathom.api import Results
 
+    allow_modules(allow)
     wanted = [part.strip() for part in formats.split(",") if part.strip() not in {"", "none"}]
     results = Results.open(folder)
     print(results.report(formats=wanted, to=to))
     _tell_gaps(results)
+    for reason in dict.fromkeys(results.predicted.obstacles.values()):
+        print(f"no prediction for some runs: {reason}", file=sys.stderr)
 
 
 def export_app() -> typer.Typer:
@@ -48,10 +56,12 @@ def export_csv(
     to: Annotated[
         Path | None, typer.Option("--to", metavar="DIR", help="Where to; DIR/csv if left out.")
     ] = None,
+    allow: Allow = None,
 ) -> None:
     """Write runs.csv and logs/<run>/metrics.csv with every layer's columns."""
     from fathom.api import Results
 
+    allow_modules(allow)
     results = Results.open(folder)
     print(results.export_csv(to))
     _tell_gaps(results)

@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,8 +22,6 @@ from fathom.cli.options import (
 from fathom.errors import FathomError
 
 if TYPE_CHECKING:
-    import polars as pl
-
     from fathom.api import Results, Study
 
 NOT_ALL_COMPUTED = 1
@@ -80,7 +77,7 @@ def run(
     summaries = []
     try:
         with contextlib.ExitStack() as stack:
-            stack.enter_context(_own_output_only(json_))
+            stack.enter_context(own_output_only(json_))
             # Each step is taken for all studies, so that all mistakes are told before any training.
             loaded = [load(name, sets, smoke, allow) for name in studies]
             _require_own_folders(studies, loaded)
@@ -131,12 +128,14 @@ def plan(
 ) -> None:
     """Show what a study would cost and what theory expects of it; nothing is trained."""
     from fathom.api.description import describe_plan
+    from fathom.card import to_plain
 
-    loaded = load(study, sets, smoke, allow)
-    made = loaded.plan(workers=workers, data_dir=data_dir or (), allow_runs=yes_run)
-    expected = loaded.predict(data_dir=data_dir or (), allow_runs=yes_run) if predict else None
+    with own_output_only(json_):
+        loaded = load(study, sets, smoke, allow)
+        made = loaded.plan(workers=workers, data_dir=data_dir or (), allow_runs=yes_run)
+        expected = loaded.predict(data_dir=data_dir or (), allow_runs=yes_run) if predict else None
     if json_:
-        rows = {} if expected is None else {"predictions": plain_rows(expected)}
+        rows = {} if expected is None else {"predictions": to_plain(expected.to_dicts())}
         print(json.dumps(describe_plan(made) | rows))
         return
     from fathom.cli.tables import print_plan
@@ -189,18 +188,7 @@ def _require_own_folders(names: Sequence[str], studies: "Sequence[Study]") -> No
         owners[slug] = name
 
 
-def plain_rows(table: "pl.DataFrame") -> list[dict[str, object]]:
-    """Return a table's rows as values that JSON can hold; what is not finite becomes None."""
-    return [
-        {
-            key: None if isinstance(v, float) and not math.isfinite(v) else v
-            for key, v in row.items()
-        }
-        for row in table.iter_rows(named=True)
-    ]
-
-
-def _own_output_only(json_: bool) -> contextlib.AbstractContextManager[object]:
+def own_output_only(json_: bool) -> contextlib.AbstractContextManager[object]:
     """Keep what a user's function prints out of the JSON."""
     return contextlib.redirect_stdout(sys.stderr) if json_ else contextlib.nullcontext()
 

@@ -28,7 +28,7 @@ def print_plan(study: "Study", plan: "Plan") -> None:
     """Print a study's cohorts and what they cost."""
     table = make_table("cohort", ("runs", "right"), ("epochs", "right"), "what is trained")
     for name, style in (("memory", "right"), ("time", "right")):
-        table.add_column(name, justify=style)  # type: ignore[arg-type]
+        table.add_column(name, justify=style)  # type: ignore[arg-type]  # a Literal
     for cohort in plan.cohorts[:_MOST_COHORTS]:
         add_row(
             table,
@@ -45,8 +45,7 @@ def print_plan(study: "Study", plan: "Plan") -> None:
         console.print(f"... and {len(plan.cohorts) - _MOST_COHORTS} more cohorts")
     print_text(
         console,
-        f"{study.name}: {plan.num_runs} runs, {len(plan.cohorts)} cohorts, {plan.workers} workers: "
-        f"about {duration(plan.estimated_s)}, {plan.memory_mb:,.0f} MiB",
+        f"{study.name}: {plan.sizes}: about {duration(plan.estimated_s)}, {plan.memory_mb:,.0f} MiB",
     )
 
 
@@ -96,7 +95,7 @@ def make_table(*columns: str | tuple[str, str]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
         name, side = (column, "left") if isinstance(column, str) else column
-        table.add_column(name, justify=side, overflow="fold")  # type: ignore[arg-type]
+        table.add_column(name, justify=side, overflow="fold")  # type: ignore[arg-type]  # a Literal
     return table
 
 

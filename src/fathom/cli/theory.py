@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fathom.cli.options import Allow, Json
-from fathom.cli.run import allow_modules
+from fathom.cli.run import allow_modules, own_output_only
 from fathom.errors import FathomError
 
 if TYPE_CHECKING:
@@ -45,16 +45,17 @@ def predict(
     from fathom import api
 
     allow_modules(allow)
-    found = api.predict(
-        _written("activation", activation),
-        _written("init", init),
-        depth=depth,
-        width=width,
-        num_features=num_features,
-        num_classes=num_classes,
-        input_mean_square=input_mean_square,
-        input_cosine=input_cosine,
-    )
+    with own_output_only(json_):
+        found = api.predict(
+            _written("activation", activation),
+            _written("init", init),
+            depth=depth,
+            width=width,
+            num_features=num_features,
+            num_classes=num_classes,
+            input_mean_square=input_mean_square,
+            input_cosine=input_cosine,
+        )
     if picture is not None:
         _save(found.figure(), picture)
     if json_:
@@ -77,7 +78,8 @@ def gain(
     from fathom import api
 
     allow_modules(allow)
-    found = api.gain(_written("activation", activation), bias_variance=bias_variance)
+    with own_output_only(json_):
+        found = api.gain(_written("activation", activation), bias_variance=bias_variance)
     print(json.dumps(found.to_plain()) if json_ else found)
 
 
@@ -91,7 +93,8 @@ def activation(
     from fathom import api
 
     allow_modules(allow)
-    found = api.examine(_written("activation", activation))
+    with own_output_only(json_):
+        found = api.examine(_written("activation", activation))
     if picture is not None:
         _save(found.figure(), picture)
     print(json.dumps(found.to_plain()) if json_ else found)
@@ -112,7 +115,9 @@ def _save(figure: "Figure", path: Path) -> None:
     """
     from fathom.figures.draw import FORMATS, save
 
-    ending = path.suffix.removeprefix(".")
+    ending = path.suffix.removeprefix(".").lower()
+    if not path.absolute().parent.is_dir():
+        raise FathomError(f"--picture {path}: there is no folder {path.parent}; make it first")
     if ending not in FORMATS:
         raise FathomError(
             f"--picture {path}: must end in one of {', '.join('.' + name for name in FORMATS)}"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import polars as pl
 
 from fathom.api.description import swept
-from fathom.api.predicted import ASSUMED_INPUT, PREDICTED_COLUMNS
+from fathom.api.predicted_runs import ASSUMED_INPUT, PREDICTED_COLUMNS
 from fathom.cli.tables import add_row, make_console, make_table, print_text
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ Shapes: R runs, L linear layers, E epochs (row 0 is before training).
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from torch import Tensor
 
 from fathom.data.splits import Part, PreparedData
 from fathom.engine.base import Engine, Scores
+from fathom.engine.by_hand import ReferenceEngine
 from fathom.engine.precision import products_in
 from fathom.engine.probes import histograms, measure_layer
 from fathom.engine.progress import (
@@ -31,6 +32,11 @@ from fathom.engine.stacked import CPU, StackedEngine
 from fathom.engine.tables import CohortResult, collect_result
 from fathom.errors import FathomError
 from fathom.spec.grid import Run
+
+ONE_BY_ONE: Final[dict[str, type[SingleEngine | ReferenceEngine]]] = {
+    "single": SingleEngine,
+    "reference": ReferenceEngine,
+}
 
 
 class EpochReport(NamedTuple):
@@ -53,16 +59,17 @@ def make_engine(runs: Sequence[Run], data: PreparedData, device: torch.device = 
     """Build the engine that the runs ask for.
 
     Raises:
-        FathomError: If they ask for the single engine, which knows the CPU alone, on another.
+        FathomError: If they ask for an engine that knows the CPU alone on another device, or for
+            what an engine does not have.
     """
-    if runs[0].engine == "single":
-        if device.type != "cpu":
-            raise FathomError(
-                "engine 'single' computes on the CPU alone; leave --device out, or use engine: "
-                "stacked"
-            )
-        return SingleEngine(runs, data)
-    return StackedEngine(runs, data, device)
+    name = runs[0].engine
+    if name == "stacked":
+        return StackedEngine(runs, data, device)
+    if device.type != "cpu":
+        raise FathomError(
+            f"engine '{name}' computes on the CPU alone; leave --device out, or use engine: stacked"
+        )
+    return ONE_BY_ONE[name](runs, data)
 
 
 class CohortTraining:

@@ -74,7 +74,8 @@ def _run_columns(runs: Sequence[Run], progress: Progress, data: PreparedData) ->
     num = len(runs)
     seconds = progress.epochs[:, :num, EPOCH_VALUES.index("epoch_time_s")].nansum(0)
     sizes = [num_parameters(data.num_features, run.model.hidden, data.num_classes) for run in runs]
-    inputs = input_statistics(data, runs[0].record.probe_size)
+    probe_size = runs[0].record.probe_size
+    inputs = input_statistics(data, probe_size)
     return {
         "run_id": np.array([run.id for run in runs]),
         "name": np.array([run.name for run in runs]),
@@ -86,6 +87,7 @@ def _run_columns(runs: Sequence[Run], progress: Progress, data: PreparedData) ->
         "num_parameters": np.array(sizes),
         "num_features": np.full(num, data.num_features),
         "num_classes": np.full(num, data.num_classes),
+        "num_probes": np.full(num, min(probe_size, len(data.train.inputs))),
         "input_mean_square": np.full(num, inputs.mean_square),
         "input_cosine": np.full(num, inputs.cosine),
         "elapsed_s": seconds.numpy(),

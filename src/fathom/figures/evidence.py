@@ -182,7 +182,7 @@ def _facts(frames: Frames) -> pl.DataFrame:
     return frames.runs.select(
         "run_id",
         num_classes=classes,
-        num_probes=known("probe_size", pl.Int64),
+        num_probes=pl.coalesce(known("num_probes", pl.Int64), known("probe_size", pl.Int64)),
         uniform_loss=pl.when(is_entropy).then(classes.log()),
         has_not_diverged=pl.col("outcome") != "diverged",
     )

@@ -64,13 +64,13 @@ class _Elementwise(torch.autograd.Function):
     """phi with the record's own slope as its derivative."""
 
     @staticmethod
-    def forward(ctx, h: Tensor, phi: Activation) -> Tensor:  # type: ignore[no-untyped-def]  # noqa: ANN001
+    def forward(ctx, h: Tensor, phi: Activation) -> Tensor:  # type: ignore[no-untyped-def]  # noqa: ANN001 - as torch calls it
         ctx.save_for_backward(h)
         ctx.phi = phi
         return phi.value(h)
 
     @staticmethod
-    def backward(ctx, grad: Tensor) -> tuple[Tensor, None]:  # type: ignore[no-untyped-def]  # noqa: ANN001
+    def backward(ctx, grad: Tensor) -> tuple[Tensor, None]:  # type: ignore[no-untyped-def]  # noqa: ANN001 - as torch calls it
         (h,) = ctx.saved_tensors
         return grad * ctx.phi.slope(h), None
 
@@ -100,5 +100,5 @@ class MLP(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return the logits of a batch `[B, I]`."""
         for linear, phi in zip(self.layers, self.activations, strict=False):
-            x = _Elementwise.apply(linear(x), phi)  # type: ignore[no-untyped-call]
-        return self.layers[-1](x)  # type: ignore[no-any-return]
+            x = _Elementwise.apply(linear(x), phi)  # type: ignore[no-untyped-call]  # torch's
+        return self.layers[-1](x)  # type: ignore[no-any-return]  # a module list forgets types

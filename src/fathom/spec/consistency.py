@@ -21,6 +21,7 @@ def inconsistencies(study: StudyModel, root: Node) -> Iterator[Problem]:
     """
     yield from _shape(study, root)
     yield from _path(study, root)
+    yield from _precision(study, root)
     for index, condition in enumerate(study.exclude):
         yield from _unmatched(study, condition, root.find(("exclude", index)))
     for index, override in enumerate(study.overrides):
@@ -40,6 +41,13 @@ def _path(study: StudyModel, root: Node) -> Iterator[Problem]:
     if study.data.path is not None and "arrays" not in names:
         message = f"only data set 'arrays' takes a path, not {listed(study.data.name)}"
         yield root.find(("data", "path")).problem(message)
+
+
+def _precision(study: StudyModel, root: Node) -> Iterator[Problem]:
+    if study.engine == "reference" and study.precision != "float64":
+        written = "precision" if "precision" in study.model_fields_set else "engine"
+        message = "engine reference computes in float64; set precision: float64"
+        yield root.find((written,)).problem(message)
 
 
 def _unmatched(study: StudyModel, condition: Condition, rule: Node) -> Iterator[Problem]:

@@ -2,15 +2,18 @@
 
 import functools
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 from fathom.activations import ACTIVATIONS
 from fathom.data.config import DataConfig
 from fathom.errors import ComponentError
 from fathom.initializers import INITIALIZERS, layer_initializers
-from fathom.registry import Choice
+from fathom.losses import LOSSES
+from fathom.optimizers import OPTIMIZERS
+from fathom.registry import Choice, Registry
+from fathom.schedules import SCHEDULES
 from fathom.spec.checks import Fault, Wrong, refuse
 from fathom.spec.grid import ModelConfig, RecordConfig, Run, TrainConfig
 from fathom.spec.keys import own_name
@@ -20,6 +23,13 @@ from fathom.spec.nodes import MAX_PROBLEMS, Plain, listed
 from fathom.spec.rules import Cell, Condition, meant_values
 
 MAX_RUNS: Final = 100_000
+
+# Settings whose components engine reference has of its own, beside activations.
+_WRITTEN_BY_HAND: Final[dict[str, Registry[Any]]] = {
+    "loss": LOSSES,
+    "train.optimizer": OPTIMIZERS,
+    "train.schedule": SCHEDULES,
+}
 
 
 def expand(study: StudyModel, allow_runs: int | None = None) -> tuple[Run, ...]:
@@ -112,10 +122,26 @@ def _faults(study: StudyModel, cell: Cell) -> Iterator[Fault]:
         yield ("train", "patience"), message
     if cell["data.name"] == "arrays" and study.data.path is None:
         yield ("data", "path"), "data set 'arrays' needs data.path, an .npz file"
-    for choice in {*activation} if isinstance(activation, tuple) else {activation}:
+    phis = {*activation} if isinstance(activation, tuple) else {activation}
+    for choice in phis:
         message = _obstacle(cell["init"], choice)
         if message:
             yield ("init",), message
+    if study.engine == "reference":
+        yield from _not_by_hand(phis, cell)
+
+
+def _not_by_hand(activations: Iterable[Choice], cell: Cell) -> Iterator[Fault]:
+    """Find what engine reference cannot have: whatever did not come with the package."""
+    chosen = [("activation", ACTIVATIONS, phi) for phi in activations]
+    chosen += [(path, registry, cell[path]) for path, registry in _WRITTEN_BY_HAND.items()]
+    for path, registry, choice in chosen:
+        if not registry.is_built_in(choice.name):
+            message = (
+                f"{registry.kind} '{choice.name}' is not built in, and engine reference has those "
+                "alone, written by hand; use engine: single"
+            )
+            yield tuple(path.split(".")), message
 
 
 @functools.lru_cache(maxsize=1024)

@@ -91,7 +91,7 @@ class Run:
     name: str
     seed: int
     study_seed: int
-    engine: Literal["stacked", "single"]
+    engine: Literal["stacked", "single", "reference"]
     precision: Literal["float32", "float64", "tf32", "bf16"]
     data: DataConfig
     model: ModelConfig

@@ -20,7 +20,7 @@ from fathom.spec.checks import Axis
 from fathom.spec.components import Chosen, Component, Name
 from fathom.spec.values import Flag, Number, Replicates, Text, Widths, Word
 
-Engine = Literal["stacked", "single"]
+Engine = Literal["stacked", "single", "reference"]
 Precision = Literal["float32", "float64", "tf32", "bf16"]
 Monitor = Literal["validation_accuracy", "validation_loss"]
 Weights = Literal["best_and_last", "last", "none"]
@@ -121,7 +121,7 @@ class StudySettings(Part):
     seeds: Annotated[int | tuple[int, ...], Replicates()] = 1
     """Number of replicates of every cell, or a list of their own numbers."""
     engine: Annotated[Engine, Word(get_args(Engine))] = "stacked"
-    """stacked trains many runs at once; single trains one at a time, by autograd."""
+    """stacked trains many runs at once; single one by one, by autograd; reference by hand."""
     precision: Annotated[Precision, Word(get_args(Precision))] = "float32"
     """Floating-point type of weights and activations."""
     activation: Annotated[tuple[Chosen, ...], Axis(Component(ACTIVATIONS, per_layer=True))]

@@ -8,7 +8,7 @@ from typing import Final, Literal
 import numpy as np
 
 from fathom.theory.curve import curve
-from fathom.theory.fate import fate
+from fathom.theory.fate import Fate, fate
 from fathom.theory.fixed_points import point_at
 from fathom.theory.gains import CriticalPoint, edge_of_chaos, half_stable, small_signal_scale
 from fathom.theory.gaussian import sample
@@ -23,6 +23,7 @@ _FAR_NEARER: Final = 0.1
 # The nearest thing is looked for where pre-activations have an rms from 0.01 to 10, and a
 # deviation of q is halved within 14 layers.
 _LEAST_Q, _MOST_Q, _LARGEST_MAP_SLOPE = 1e-4, 100.0, 0.95
+_ARRIVED: Final = 1e-6  # relative
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +33,7 @@ class Recommendation:
     Attributes:
         phi: Name of the activation.
         kind: `every scale`: two straight lines, which keep a signal of any size.
-            `edge of chaos`: a stable fixed point with chi = 1.
+            `edge of chaos`: a stable fixed point with chi = 1, where a standardised input ends.
             `small signal limit`: chi = 1 at q = 0 alone, which q approaches slowly.
             `half-stable`: chi = V' = 1: a signal creeps, up to the point or away from it.
             `none`: nothing keeps both; the numbers are those of the nearest thing.
@@ -72,6 +73,7 @@ def recommend(phi: Nonlinearity, bias_variance: float | None = None) -> Recommen
     the least saturated one if there are several; the limit of small signals without biases, if
     signals do shrink towards it; the half-stable point, which has biases of its own. Else there
     is none, and the stable fixed point with the wanted biases whose chi is nearest to 1 is given.
+    A stable point counts if a standardised input, of mean square 1, ends there.
 
     Source: He et al. 2015, arXiv:1502.01852 (every scale); Schoenholz et al. 2017,
     arXiv:1611.01232 (edge of chaos); Roberts et al. 2022, arXiv:2106.10165 (half-stable).
@@ -147,10 +149,10 @@ def _from_point(phi: Nonlinearity, kind: Kind, point: CriticalPoint, reason: str
 
 
 def _edge_of_chaos(phi: Nonlinearity, bias_variance: float) -> Recommendation | None:
-    stable = [point for point in edge_of_chaos(phi, bias_variance) if point.map_slope < 1]
-    if not stable:
+    points = (p for p in edge_of_chaos(phi, bias_variance) if p.map_slope < 1)
+    point = next((p for p in points if _is_reached(phi, p.q, p.weight_scale, bias_variance)), None)
+    if point is None:
         return None
-    point = stable[0]
     reason = (
         f"stable edge of chaos: gradients keep their norm at the fixed point q = {point.q:.4g}, "
         f"where each layer multiplies a deviation of q by {point.map_slope:.3g}"
@@ -196,7 +198,7 @@ def _centred(phi: Nonlinearity, q: float, bias_variance: float) -> str:
 
 def _small_signal(phi: Nonlinearity) -> Recommendation | None:
     weight_scale = small_signal_scale(phi)
-    if weight_scale is None or fate(phi, weight_scale, 0.0, 1.0).q != 0:
+    if weight_scale is None or _from_standardised(phi, weight_scale, 0.0).q != 0:
         return None
     return _from_point(
         phi,
@@ -211,11 +213,12 @@ def _half_stable(phi: Nonlinearity, wanted: float) -> Recommendation | None:
     point = half_stable(phi)
     if point is None:
         return None
-    end = fate(phi, point.weight_scale, point.bias_variance, 1.0)
+    end = _from_standardised(phi, point.weight_scale, point.bias_variance)
+    goal = "grows without end" if end.q == math.inf else f"tends to {end.q:.4g}"
     reason = (
         f"half-stable point: chi = V' = 1 at q = {point.q:.4g}, so that a deviation neither grows "
-        f"nor shrinks at first order. It needs s_b^2 = {point.bias_variance:.4g}. A signal of "
-        f"variance 1 tends to q = {end.q:.4g} with chi = {end.chi:.4g}"
+        f"nor shrinks at first order. It needs s_b^2 = {point.bias_variance:.4g}. From a "
+        f"standardised input q {goal}, with chi = {end.chi:.4g}"
     )
     return _from_point(phi, "half-stable", point, reason + _unstable(phi, wanted))
 
@@ -231,8 +234,18 @@ def _unstable(phi: Nonlinearity, bias_variance: float) -> str:
     )
 
 
+def _from_standardised(phi: Nonlinearity, weight_scale: float, bias_variance: float) -> Fate:
+    """Follow an input of mean square 1, whose first pre-activations have s_w^2 + s_b^2."""
+    return fate(phi, weight_scale, bias_variance, weight_scale + bias_variance)
+
+
+def _is_reached(phi: Nonlinearity, q: float, weight_scale: float, bias_variance: float) -> bool:
+    end = _from_standardised(phi, weight_scale, bias_variance).q
+    return math.isclose(end, q, rel_tol=_ARRIVED)
+
+
 def _nearest(phi: Nonlinearity, bias_variance: float) -> Recommendation:
-    """Take the stable fixed point with the wanted biases whose chi is nearest to 1."""
+    """Take the fixed point that is stable and reached, with the wanted biases and chi near 1."""
     found = curve(phi)
     with np.errstate(all="ignore"):
         weight_scale = (found.q - bias_variance) / found.square
@@ -240,13 +253,18 @@ def _nearest(phi: Nonlinearity, bias_variance: float) -> Recommendation:
         usable = (found.q >= _LEAST_Q) & (found.q <= _MOST_Q)
         usable &= (weight_scale > 0) & (map_slope < _LARGEST_MAP_SLOPE) & np.isfinite(chi)
         distance = np.where(usable & (chi > 0), np.abs(np.log(chi)), np.inf)
-    best = int(np.argmin(distance))
     why = (
         f"no edge of chaos that is stable, and no half-stable point{_unstable(phi, bias_variance)}"
     )
-    if not np.isfinite(distance[best]):
-        return _nothing(phi, bias_variance, f"{why}; nor any stable fixed point")
-    q, scale = float(found.q[best]), float(weight_scale[best])
+    candidates = (
+        (float(found.q[i]), float(weight_scale[i]))
+        for i in np.argsort(distance)[: int(np.isfinite(distance).sum())]
+    )
+    near = next((each for each in candidates if _is_reached(phi, *each, bias_variance)), None)
+    if near is None:
+        missing = "nor any stable fixed point where a standardised input ends"
+        return _nothing(phi, bias_variance, f"{why}; {missing}")
+    q, scale = near
     point = point_at(phi, q, scale)
     return Recommendation(
         phi=phi.name,
@@ -256,7 +274,8 @@ def _nearest(phi: Nonlinearity, bias_variance: float) -> Recommendation:
         q=q,
         chi=point.chi,
         map_slope=point.map_slope,
-        reason=f"{why}. The stable fixed point with chi nearest to 1 is given, which costs "
+        reason=f"{why}. Of the stable fixed points where a standardised input ends, the one with "
+        f"chi nearest to 1 is given, which costs "
         f"{math.log10(point.chi) / 2:+.3g} decades of the gradient's norm in each layer"
         + _centred(phi, math.inf, bias_variance),
     )

@@ -34,7 +34,7 @@ def _sentences(network: Network, prediction: Prediction) -> Iterator[str]:
         yield _gradient(prediction, network.depth)
     if _repeats(network):
         found = _fate(network)
-        yield f"Signal: {found.sentence}"
+        yield f"Signal, were layers infinitely wide: {found.sentence}"
         yield from _correlation(network, prediction, found)
     spread = float(jacobian_spread(network, propagate(network).q)[-1])
     if math.isfinite(spread):

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from fathom.theory.curve import FAR, SMALLEST, curve, rough_step
+from fathom.theory.curve import FAR, LARGEST, SMALLEST, curve, rough_step
 from fathom.theory.fixed_points import FixedPoint, fixed_points, growth_at, point_at
 from fathom.theory.nonlinearity import Nonlinearity
 
@@ -171,6 +171,8 @@ def _destination(
 ) -> tuple[float, float]:
     """Return where the variance goes, and where it is after 3000 layers or less."""
     last, settled = _iterate(phi, weight_scale, bias_variance, start)
+    if last == math.inf:  # on its way there, a fixed point far out may hold it
+        last = max((point.q for point in points if point.q > LARGEST), default=math.inf)
     if last in {0.0, math.inf}:
         return last, last
     near = [point.q for point in points if point.q > 0 and _distance(point.q, last) < _NEAR]

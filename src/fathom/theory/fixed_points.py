@@ -26,6 +26,8 @@ _STEEPER: Final = 1.5  # growth that is still growing, far out
 _ROUNDING: Final = 1e-10  # of functions like sigmoid(h) - 1/2 few digits are left at small h
 _NEARLY: Final = 1e-3
 _SAME: Final = 1e-6  # relative distance below which two roots are one
+_STEEPEST: Final = 1e6
+_FARTHEST: Final = 1e100  # activations are powers out there
 _TOUCHING: Final = 1e-8  # constants of half-stable points are written with about as many digits
 
 Growth = Callable[[float], float]
@@ -54,7 +56,7 @@ def point_at(phi: Nonlinearity, q: float, weight_scale: float) -> FixedPoint:
         weight_scale: s_w^2.
     """
     with np.errstate(all="ignore"):
-        chi, slope = weight_scale * _rates(phi, min(q, FAR))
+        chi, slope = weight_scale * _rates(phi, FAR if q == math.inf else q)
         if q == math.inf:
             before = weight_scale * _rates(phi, FAR / 100)
             if slope >= _STEEPER * before[1]:
@@ -85,12 +87,13 @@ def growth_at(phi: Nonlinearity, q: float, weight_scale: float, bias_variance: f
 def fixed_points(
     phi: Nonlinearity, weight_scale: float, bias_variance: float
 ) -> tuple[FixedPoint, ...]:
-    """Find all variances up to 1e8 that stay as they are, in increasing order.
+    """Find all variances up to 1e8 that stay as they are, and the one beyond, in increasing order.
 
     Where every variance stays, only q = 0 is given.
 
-    Not covered: roots closer than 2 %, of which one may be given for two. At half-stable points
-    they do lie so close; chi and V' are alike there.
+    Not covered: more than one root beyond 1e8, and any beyond 1e100; roots closer than 2 %, of
+    which one may be given for two. At half-stable points they do lie so close; chi and V' are alike
+    there.
 
     Args:
         phi: The activation; its E phi^2 must be finite.
@@ -104,6 +107,7 @@ def fixed_points(
         roots += [bias_variance / kept] if bias_variance > 0 and kept > 0 else []
     else:
         roots += _scan(phi, found, weight_scale, bias_variance)
+        roots += _beyond(phi, weight_scale, bias_variance)
     return tuple(point_at(phi, q, weight_scale) for q in roots)
 
 
@@ -116,15 +120,31 @@ def _scan(
         q = np.append(at_0 / 2, q)
     growth = rough_map(found, weight_scale, bias_variance)(q) / q - 1
 
-    def exact(log_q: float) -> float:
-        return growth_at(phi, math.exp(log_q), weight_scale, bias_variance)
-
+    exact = _exact_growth(phi, weight_scale, bias_variance)
     log_q, roots = np.log(q), list[float]()
     for left, right in _windows(growth):
         for root in _refine(exact, float(log_q[left]), float(log_q[right])):
             if all(abs(root - other) > _SAME for other in roots):
                 roots.append(root)
     return [math.exp(root) for root in sorted(roots)]
+
+
+def _exact_growth(phi: Nonlinearity, weight_scale: float, bias_variance: float) -> Growth:
+    """Return the growth over ln q, cut off where it is so large that Brent's method would fail."""
+
+    def exact(log_q: float) -> float:
+        return min(growth_at(phi, math.exp(log_q), weight_scale, bias_variance), _STEEPEST)
+
+    return exact
+
+
+def _beyond(phi: Nonlinearity, weight_scale: float, bias_variance: float) -> list[float]:
+    """Find the root beyond the scan where the variance still grows at its end, but not for ever."""
+    exact = _exact_growth(phi, weight_scale, bias_variance)
+    left, right = math.log(LARGEST), math.log(_FARTHEST)
+    if exact(left) > _ROUNDING and exact(right) < -_SAME:
+        return [math.exp(_brent(exact, left, right))]
+    return []
 
 
 def _windows(growth: Floats) -> Iterator[tuple[int, int]]:

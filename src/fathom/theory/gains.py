@@ -158,5 +158,5 @@ def _sign_changes(found: Curve, excess: Callable[[_Row], Floats]) -> Iterator[tu
         height = excess(_Row(found.q, found.square, found.square_1st, found.slope_square))
     clear = np.flatnonzero(np.isfinite(height) & (np.abs(height) > _ROUNDING))
     for left, right in itertools.pairwise(clear):
-        if height[left] * height[right] < 0:
+        if (height[left] < 0) != (height[right] < 0):  # their product may be beyond all numbers
             yield float(found.q[left]), float(found.q[right])

@@ -17,6 +17,7 @@ from fathom.theory.nonlinearity import Floats, Nonlinearity, legendre
 WINDOW: Final = 12.0  # standard deviations; the density beyond is below 1e-32
 WIDEST: Final = 38.0  # the density is 0 in float64 beyond; needed by what grows like exp(h)
 _EDGE_SHARE: Final = 1e-14
+_ENDLESS_SHARE: Final = 1e-3  # in the outermost panels of the widest window; exp(h) has 1e-5
 
 
 class Sample(NamedTuple):
@@ -46,8 +47,20 @@ class Sample(NamedTuple):
         """Return the expectation `[Q]` of a product that may overflow where the weight is tiny."""
         with np.errstate(all="ignore"):
             root = np.sqrt(self.weight)
-            expectation: Floats = ((root * first) * (root * second)).sum(1)
-        return expectation
+            return total(self.z, (root * first) * (root * second))
+
+
+def total(z: Floats, terms: Floats) -> Floats:
+    """Add the terms of a quadrature, `[Q, N]`; infinite where they do not end in the widest window.
+
+    Not covered: moments that are finite, but whose terms end beyond it.
+    """
+    sums: Floats = terms.sum(1)
+    if z.max() < WIDEST - 1:
+        return sums
+    sizes = np.abs(terms)
+    outside = np.where(np.abs(z) > WIDEST - 1, sizes, 0.0).sum(1)
+    return np.where(outside > _ENDLESS_SHARE * sizes.sum(1), np.copysign(np.inf, sums), sums)
 
 
 def sample(phi: Nonlinearity, q: Floats | float, *, window: float | None = None) -> Sample:
@@ -128,9 +141,11 @@ class Moments(NamedTuple):
 def moments(phi: Nonlinearity, q: Floats | float) -> Moments:
     """Compute the moments of an activation that mean-field theory and its corrections need.
 
-    Infinite moments of a pole are not seen by quadrature: ask `phi.value_diverges` first.
+    Infinite moments of a pole are not seen by quadrature: ask `phi.value_diverges` first. Those of
+    what grows like exp(h^2) are.
 
-    Not covered: what grows like exp(h) at q > 250, whose weight lies where float64 has none.
+    Not covered: what grows like exp(h) at q > 250, whose weight lies where float64 has none; it
+    counts as infinite.
 
     Args:
         phi: The activation.
@@ -147,18 +162,18 @@ def moments(phi: Nonlinearity, q: Floats | float) -> Moments:
         value2, slope2 = value * value, slope * slope
         part = np.sqrt(root)
         part_value2, part_slope2 = (part * at.value) ** 2, (part * at.slope) ** 2
-        value_slope_h = (value * slope * at.h).sum(1)
+        value_slope_h = total(at.z, value * slope * at.h)
         return Moments(
             mean=at.mean(at.value),
-            square=value2.sum(1),
-            fourth=(part_value2 * part_value2).sum(1),
-            slope_square=slope2.sum(1),
-            slope_fourth=(part_slope2 * part_slope2).sum(1),
+            square=total(at.z, value2),
+            fourth=total(at.z, part_value2 * part_value2),
+            slope_square=total(at.z, slope2),
+            slope_fourth=total(at.z, part_slope2 * part_slope2),
             value_slope_h=value_slope_h,
-            square_slope_square=(part_value2 * part_slope2).sum(1),
-            slope_square_h2=(slope2 * h2).sum(1),
-            square_1st=(value2 * first).sum(1) / 2 / q_Q if phi.jumps else value_slope_h / q_Q,
-            square_2nd=(value2 * second).sum(1) / 4 / q_Q / q_Q,
-            slope_square_1st=(slope2 * first).sum(1) / 2 / q_Q,
-            slope_square_2nd=(slope2 * second).sum(1) / 4 / q_Q / q_Q,
+            square_slope_square=total(at.z, part_value2 * part_slope2),
+            slope_square_h2=total(at.z, slope2 * h2),
+            square_1st=total(at.z, value2 * first) / 2 / q_Q if phi.jumps else value_slope_h / q_Q,
+            square_2nd=total(at.z, value2 * second) / 4 / q_Q / q_Q,
+            slope_square_1st=total(at.z, slope2 * first) / 2 / q_Q,
+            slope_square_2nd=total(at.z, slope2 * second) / 4 / q_Q / q_Q,
         )

@@ -1,0 +1,196 @@
+"""Whether the three engines agree, and every written derivative is one: measured, here and now."""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, final
+
+import polars as pl
+
+from fathom.activations import ACTIVATIONS
+from fathom.api.checks import check
+from fathom.data.splits import prepare
+from fathom.engine.agreement import CHAOTIC, TOLERANCE, train_side_by_side
+from fathom.engine.derivatives import DerivativeDeviations, check_activation, check_loss
+from fathom.execution.training import one_thread
+from fathom.losses import LOSSES
+from fathom.registry import Choice
+from fathom.schedules import SCHEDULES
+from fathom.spec import study as spec
+from fathom.spec.grid import Run
+
+MOST_STEPS: Final = 100_000
+
+# Without surprises of their own: what is tried with everything else.
+USUAL_ACTIVATIONS: Final = ["selu", "hardswish", "tanh", "relu", "sigmoid"]
+# Beside every loss as it is by default: where a parameter changes the formula.
+LOSS_FORMS: Final[list[dict[str, Any]]] = [
+    {"name": "kl", "label_smoothing": 0.1},
+    {"name": "hinge", "margin": 5.0},
+    {"name": "focal", "alpha": 0.25, "gamma": 0.5},
+    {"name": "bce", "pos_weight": 9.0},
+]
+MOMENTUM: Final[dict[str, Any]] = {"name": "sgd", "momentum": 0.9}
+OPTIMIZER_FORMS: Final[list[str | dict[str, Any]]] = [
+    "sgd",
+    MOMENTUM,
+    {"name": "sgd", "momentum": 0.9, "nesterov": True, "weight_decay": 0.01},
+    "adam",
+    {"name": "adam", "weight_decay": 0.01},
+    "adamw",
+]
+SCHEDULE_NUMBERS: Final[dict[str, dict[str, Any]]] = {
+    "step": {"every": 7},
+    "cosine": {"warmup_epochs": 5, "floor": 0.1},
+}
+# Far from poles and overflow: there a single step already amplifies rounding without bound.
+CALM_STARTS: Final[dict[str, dict[str, Any]]] = {
+    "exp": {"name": "he_normal", "factor": 0.02},
+    "tan": {"name": "he_normal", "factor": 0.02},
+    "reciprocal": {"name": "normal", "std": 0.05, "bias_std": 1.0},
+}
+BATCH_SIZE: Final = 16
+_COMMON: Final[dict[str, Any]] = {
+    "precision": "float64",
+    "data": {"name": "digits", "limit": 256},
+    "model": {"hidden": [12, 10]},
+}
+
+
+@final
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Agreement:
+    """How far the engines are apart, and written derivatives from what they should be.
+
+    Attributes:
+        num_steps: Steps that every network was trained.
+        trainings: One row for each network: `activation`, `loss`, `optimizer`, `schedule`,
+            `same_state` (each step began from the same state, since the dynamics amplifies
+            rounding), the relative deviations `reference_single` and `single_stacked`, `moved`, and
+            whether they `agree`; see `fathom.engine.agreement.Deviations`.
+        derivatives: One row for each activation and loss: `kind`, `name`, the deviations from
+            `autograd` and from `differences`, and whether they `agree`.
+    """
+
+    num_steps: int
+    trainings: pl.DataFrame
+    derivatives: pl.DataFrame
+
+    @property
+    def agree(self) -> bool:
+        """Whether every single number is within the tolerance."""
+        return bool(self.trainings["agree"].all() and self.derivatives["agree"].all())
+
+    @property
+    def sentence(self) -> str:
+        """What it comes to."""
+        counts = f"{self.trainings.height} networks and {self.derivatives.height} derivatives"
+        if self.agree:
+            return f"All {counts} agree within {TOLERANCE:g}."
+        tables = [table.filter(~pl.col("agree")) for table in (self.trainings, self.derivatives)]
+        bad = f"{tables[0].height} networks and {tables[1].height} derivatives"
+        return f"NOT within {TOLERANCE:g}: {bad}, of {counts}."
+
+    def to_plain(self) -> dict[str, Any]:
+        """Return all of it as values that JSON can hold; what is not finite becomes None."""
+        return {
+            "num_steps": self.num_steps,
+            "tolerance": TOLERANCE,
+            "agree": self.agree,
+            "trainings": _plain_rows(self.trainings),
+            "derivatives": _plain_rows(self.derivatives),
+        }
+
+
+def measure_agreement(num_steps: int = 50) -> Agreement:
+    """Train tiny networks with all three engines side by side, and check every derivative.
+
+    Every activation with every loss; every form of every loss with every optimizer; every schedule.
+    The networks are 64-12-10-10 on digits, in batches of 16.
+
+    Args:
+        num_steps: Steps to train.
+
+    Raises:
+        FathomError: If the number of steps is not allowed.
+    """
+    check("steps", num_steps, minimum=1, maximum=MOST_STEPS, whole=True)
+    with one_thread():
+        trainings = [row for runs in _cohorts(num_steps) for row in _train(runs, num_steps)]
+        derivatives = list(_derivatives())
+    return Agreement(
+        num_steps=num_steps,
+        trainings=pl.DataFrame(trainings),
+        derivatives=pl.DataFrame(derivatives),
+    )
+
+
+def _cohorts(num_steps: int) -> Iterator[list[Run]]:
+    """Yield the networks to train, those of one cohort together."""
+    losses = list(LOSSES.names())
+    calm = [name for name in ACTIVATIONS.names() if name not in CHAOTIC]
+    yield _runs(num_steps, MOMENTUM, activation=calm, loss=losses)
+    for name in sorted(CHAOTIC):
+        yield _runs(num_steps, MOMENTUM, activation=name, loss=losses, init=CALM_STARTS[name])
+    for optimizer in OPTIMIZER_FORMS:
+        yield _runs(num_steps, optimizer, activation=USUAL_ACTIVATIONS, loss=[*losses, *LOSS_FORMS])
+    schedules = [{"name": name} | SCHEDULE_NUMBERS.get(name, {}) for name in SCHEDULES.names()]
+    yield _runs(num_steps, "sgd", schedule=schedules, activation=USUAL_ACTIVATIONS)
+
+
+def _runs(
+    num_steps: int,
+    optimizer: str | dict[str, Any],
+    *,
+    schedule: str | Sequence[dict[str, Any]] = "constant",
+    **settings: str | Sequence[str | dict[str, Any]] | dict[str, Any],
+) -> list[Run]:
+    train = {
+        "epochs": num_steps,
+        "batch_size": BATCH_SIZE,
+        "lr": 0.002,
+        "optimizer": optimizer,
+        "schedule": schedule,
+    }
+    return list(spec.Study(**_COMMON, train=train, **settings).runs())
+
+
+def _train(runs: Sequence[Run], num_steps: int) -> Iterator[dict[str, Any]]:
+    """Yield a row for each network of one cohort."""
+    same_state = runs[0].model.activation[0].name in CHAOTIC
+    data = prepare(runs[0].data)
+    found = train_side_by_side(runs, data, num_steps, from_same_state=same_state)
+    for run, deviations in zip(runs, found, strict=True):
+        yield {
+            "activation": run.model.activation[0].label,
+            "loss": run.loss.label,
+            "optimizer": run.train.optimizer.label,
+            "schedule": run.train.schedule.label,
+            "same_state": same_state,
+            **deviations._asdict(),
+            "agree": deviations.agree,
+        }
+
+
+def _derivatives() -> Iterator[dict[str, Any]]:
+    """Yield a row for each activation and each form of a loss."""
+    for name in ACTIVATIONS.names():
+        yield _derivative_row("activation", Choice(name), check_activation(Choice(name)))
+    forms = [Choice(name) for name in LOSSES.names()]
+    forms += [
+        Choice(x["name"], tuple((k, x[k]) for k in sorted(x) if k != "name")) for x in LOSS_FORMS
+    ]
+    for choice in forms:
+        yield _derivative_row("loss", choice, check_loss(choice))
+
+
+def _derivative_row(kind: str, choice: Choice, found: DerivativeDeviations) -> dict[str, Any]:
+    agree = all(deviation <= TOLERANCE for deviation in found)
+    return {"kind": kind, "name": choice.label, **found._asdict(), "agree": agree}
+
+
+def _plain_rows(table: pl.DataFrame) -> list[dict[str, Any]]:
+    return [
+        {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in row.items()}
+        for row in table.iter_rows(named=True)
+    ]

@@ -1,0 +1,304 @@
+"""The reference engine: a study through the NumPy code that is written by hand.
+
+Nothing is computed here: initial weights and the order of batches come from where every engine has
+them from, each step is `reference.train.train_batch`, and what is measured is what the layers kept.
+
+Shapes: R runs (trained one by one), B batch, I in, O out, L layers.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+import torch
+from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]  # has no types
+from torch import Tensor
+
+from fathom.activations import ACTIVATIONS
+from fathom.data.splits import Part, PreparedData
+from fathom.engine.base import EVALUATION_BATCH, Scores, TrainingSums
+from fathom.engine.probes import LayerView, relative_change
+from fathom.engine.steps import batch_indices
+from fathom.errors import FathomError
+from fathom.losses import LOSSES
+from fathom.models.mlp import initial_weights
+from fathom.optimizers import OPTIMIZERS
+from fathom.reference import activations, losses, network, optimizers, schedules
+from fathom.reference.arrays import Array
+from fathom.reference.layers import Elementwise, Linear, backward, forward, leaves
+from fathom.reference.train import Samples, train_batch
+from fathom.registry import Choice, Registry
+from fathom.schedules import SCHEDULES
+from fathom.spec.grid import Run
+
+T = TypeVar("T")
+
+
+def find_by_hand(
+    registry: Registry[Any], written: Mapping[str, T], choice: Choice
+) -> tuple[T, dict[str, Any]]:
+    """Return what is written by hand for a choice, and the choice's parameters.
+
+    Raises:
+        FathomError: If nothing is.
+    """
+    name = registry.canonical(choice.name)
+    if name not in written:
+        raise FathomError(
+            f"engine 'reference' has no {registry.kind} '{choice.name[:80]}' written by hand; use "
+            f"engine: single, or one of {', '.join(written)}"
+        )
+    return written[name], dict(choice.params)
+
+
+def loss_by_hand(choice: Choice) -> losses.Loss:
+    """Return the loss of a choice.
+
+    Raises:
+        FathomError: If it is not written by hand.
+    """
+    function, parameters = find_by_hand(LOSSES, losses.LOSSES, choice)
+    return partial(function, **parameters)
+
+
+def activation_by_hand(choice: Choice) -> activations.Activation:
+    """Return the activation of a choice, with its derivative.
+
+    Raises:
+        FathomError: If it is not written by hand.
+    """
+    _, parameters = find_by_hand(ACTIVATIONS, activations.ACTIVATIONS, choice)
+    return activations.activation(ACTIVATIONS.canonical(choice.name), **parameters)
+
+
+class LayerRecord(NamedTuple):
+    """What one layer of one network showed on the probe batch; see `LayerView`."""
+
+    pre_BO: Array
+    act_BO: Array | None
+    slope_BO: Array | None
+    saturation_slope: float | None
+    grad_pre_BO: Array
+    grad_weight_IO: Array
+    weight_IO: Array
+
+
+class Trainer:
+    """One run: its layers, its loss, its rule, and what the rule remembers."""
+
+    def __init__(self, run: Run, data: PreparedData) -> None:
+        if run.precision != "float64":
+            raise FathomError(
+                f"precision '{run.precision}': engine 'reference' computes in float64; set "
+                "precision: float64"
+            )
+        self.run, self.data = run, data
+        phis = [activation_by_hand(choice) for choice in run.model.activation]
+        self.loss = loss_by_hand(run.loss)
+        rule, numbers = find_by_hand(OPTIMIZERS, optimizers.OPTIMIZERS, run.train.optimizer)
+        self.update = partial(rule, **numbers)
+        plan, numbers = find_by_hand(SCHEDULES, schedules.SCHEDULES, run.train.schedule)
+        self.schedule = partial(plan, **numbers)
+        drawn = initial_weights(run, data.num_features, data.num_classes)
+        weights = [network.Weights(w.T.numpy(), b.numpy()) for w, b in drawn]
+        self.layers = network.multilayer_perceptron(weights, phis)
+        self.linears = [x for x in leaves(self.layers) if isinstance(x, Linear)]
+        self.hidden = [x for x in leaves(self.layers) if isinstance(x, Elementwise)]
+        self.slots: list[optimizers.State] = [{} for _ in self.parameters()]
+        self.step = 0
+        self.ratios = torch.full((len(self.linears),), float("nan"), dtype=torch.float64)
+
+    def parameters(self) -> list[Array]:
+        """Return the parameters themselves, in the order of `slots`."""
+        return [array for layer in leaves(self.layers) for array in layer.parameters.values()]
+
+    def samples(self, part: Part, index: Tensor | slice) -> Samples:
+        """Return scaled samples `[B, I]` with their classes `[B]`."""
+        inputs = self.data.scale(part.inputs[index], torch.float64)
+        return Samples(inputs.numpy(), part.targets[index].numpy())
+
+    def descend(self, batch: Samples, num_steps: int) -> tuple[float, float, float]:
+        """Take one step on a batch of an epoch of `num_steps`.
+
+        Returns:
+            Sum of the losses and number of hits before the step, and its rate.
+        """
+        lr = self.run.train.lr * self.schedule(self.step, num_steps, self.run.train.epochs)
+        update, limit = partial(self.update, lr=lr), self.run.train.clip_norm
+        value_B, hit_B = train_batch(self.layers, batch, self.slots, self.loss, update, limit)
+        self.step += 1
+        return float(value_B.sum()), float(hit_B.sum()), lr
+
+    def train_epoch(self, epoch: int) -> tuple[float, float, float, int]:
+        """Train one epoch; return mean loss, share of hits, last rate, first bad step or -1."""
+        batches = batch_indices(self.run, len(self.data.train.targets), epoch)
+        loss_sum, hit_sum, first_bad = 0.0, 0.0, -1
+        for number, index in enumerate(batches, 1):
+            if number == len(batches):
+                before = [linear.parameters["weight"].copy() for linear in self.linears]
+            batch = self.samples(self.data.train, index)
+            batch_loss, batch_hits, lr = self.descend(batch, len(batches))
+            loss_sum, hit_sum = loss_sum + batch_loss, hit_sum + batch_hits
+            if first_bad < 0 and not np.isfinite(batch_loss):
+                first_bad = self.step
+        pairs = [(old, x.parameters["weight"]) for old, x in zip(before, self.linears, strict=True)]
+        self.ratios = torch.cat([relative_change(_stack([a]), _stack([b])) for a, b in pairs])
+        seen = sum(len(index) for index in batches)
+        return loss_sum / seen, hit_sum / seen, lr, first_bad
+
+    def evaluate(self, part: Part) -> tuple[float, float]:
+        """Return mean loss and share of hits on a part of the data."""
+        loss_sum, hit_sum, num_samples = 0.0, 0, len(part.targets)
+        for start in range(0, num_samples, EVALUATION_BATCH):
+            batch = self.samples(part, slice(start, start + EVALUATION_BATCH))
+            logits_BK = forward(self.layers, batch.inputs)
+            loss_sum += float(self.loss(logits_BK, batch.target).value.sum())
+            hit_sum += int((logits_BK.argmax(1) == batch.target).sum())
+        return loss_sum / num_samples, hit_sum / num_samples
+
+    def probe(self) -> list[LayerRecord]:
+        """Measure every layer on the probe batch, without an update."""
+        batch = self.samples(self.data.train, slice(self.run.record.probe_size))
+        logits_BK = forward(self.layers, batch.inputs)
+        grad_BK = self.loss(logits_BK, batch.target).grad
+        backward(self.layers, grad_BK)
+        records = [self._hidden_record(index) for index in range(len(self.hidden))]
+        grad_weight = self.linears[-1].gradients["weight"]
+        weight = self.linears[-1].parameters["weight"]
+        return [*records, LayerRecord(logits_BK, None, None, None, grad_BK, grad_weight, weight)]
+
+    def _hidden_record(self, index: int) -> LayerRecord:
+        linear, hidden = self.linears[index], self.hidden[index]
+        record = ACTIVATIONS.build(self.run.model.activation[index])
+        return LayerRecord(
+            pre_BO=hidden.pre_BI,
+            act_BO=hidden.phi.value(hidden.pre_BI),
+            slope_BO=hidden.phi.slope(hidden.pre_BI),
+            saturation_slope=record.saturation_slope,
+            grad_pre_BO=hidden.grad_pre_BI,
+            grad_weight_IO=linear.gradients["weight"],
+            weight_IO=linear.parameters["weight"],
+        )
+
+    def state(self) -> dict[str, Tensor]:
+        """Return copies of the parameters and of what the rule remembers, and the step count."""
+        found = {"step": torch.tensor(self.step)}
+        for index, (array, slots) in enumerate(zip(self.parameters(), self.slots, strict=True)):
+            found[f"parameter.{index}"] = torch.tensor(array)
+            found |= {f"slot.{index}.{name}": torch.tensor(slot) for name, slot in slots.items()}
+        return found
+
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        """Go back to a state."""
+        self.step = int(state["step"])
+        self.slots = [{} for _ in self.slots]
+        for key, tensor in state.items():
+            kind, *place = key.split(".")
+            if kind == "parameter":
+                self.parameters()[int(place[0])][...] = tensor.numpy()
+            elif kind == "slot":
+                self.slots[int(place[0])][place[1]] = np.array(tensor.numpy())
+
+
+class ReferenceEngine:
+    """Train and measure runs one after another, on one core.
+
+    Args:
+        runs: Runs on the same data, in float64.
+        data: The prepared data of these runs.
+
+    Raises:
+        FathomError: If a run asks for another precision, or for what is not written by hand.
+    """
+
+    def __init__(self, runs: Sequence[Run], data: PreparedData) -> None:
+        self.trainers = [Trainer(run, data) for run in runs]
+        self._threads = ThreadpoolController()
+
+    @property
+    def step(self) -> int:
+        """Steps taken so far."""
+        return self.trainers[0].step
+
+    def train_epoch(self, epoch: int) -> TrainingSums:
+        """Train one epoch; `epoch` counts from 1."""
+        with self.settings():
+            rows = [trainer.train_epoch(epoch) for trainer in self.trainers]
+        return TrainingSums(*torch.tensor(rows, dtype=torch.float64).T)
+
+    def evaluate(self, part: Part) -> Scores:
+        """Score every run on a part of the data."""
+        with self.settings():
+            rows = [trainer.evaluate(part) for trainer in self.trainers]
+        return Scores(*torch.tensor(rows, dtype=torch.float64).T)
+
+    def probe(self) -> list[LayerView]:
+        """Measure every layer of every run on the probe batch."""
+        with self.settings():
+            members = [trainer.probe() for trainer in self.trainers]
+        return [_view(records) for records in zip(*members, strict=True)]
+
+    def update_ratios(self) -> Tensor:
+        """Return the relative size of the last weight step, `[R, L]`; NaN before training."""
+        return torch.stack([trainer.ratios for trainer in self.trainers])
+
+    def weights(self) -> dict[str, Tensor]:
+        """Return copies of every run's parameters, `[R, O, I]` and `[R, O]`."""
+        found = {}
+        for index in range(len(self.trainers[0].linears)):
+            held = [trainer.linears[index].parameters for trainer in self.trainers]
+            found[f"layers.{index}.weight"] = _stack([x["weight"].T for x in held])
+            found[f"layers.{index}.bias"] = _stack([x["bias"] for x in held])
+        return found
+
+    def state(self) -> dict[str, Tensor]:
+        """Return copies of parameters and optimizer state, and the step counts."""
+        return {
+            f"run{number}.{name}": tensor
+            for number, trainer in enumerate(self.trainers)
+            for name, tensor in trainer.state().items()
+        }
+
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        """Go back to a state."""
+        for number, trainer in enumerate(self.trainers):
+            prefix = f"run{number}."
+            mine = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+            trainer.load(mine)
+
+    @contextmanager
+    def settings(self) -> Iterator[None]:
+        """Compute as every engine does: with one thread, on which last bits depend.
+
+        And without warnings of overflow: a run that diverges is a result.
+        """
+        with (
+            self._threads.limit(limits=1, user_api="blas"),
+            np.errstate(over="ignore", divide="ignore", invalid="ignore"),
+        ):
+            yield
+
+
+def _view(records: Sequence[LayerRecord]) -> LayerView:
+    """Stack the records of one layer, units before samples."""
+
+    def joined(name: str) -> Tensor | None:
+        arrays = [getattr(record, name) for record in records]
+        return None if arrays[0] is None else _stack([array.T for array in arrays])
+
+    slopes = [record.saturation_slope for record in records]
+    return LayerView(
+        pre=_stack([record.pre_BO.T for record in records]),
+        act=joined("act_BO"),
+        slope=joined("slope_BO"),
+        saturation_slope=None if None in slopes else torch.tensor(slopes, dtype=torch.float64),
+        grad_pre=_stack([record.grad_pre_BO.T for record in records]),
+        grad_weight=_stack([record.grad_weight_IO for record in records]),
+        weight=_stack([record.weight_IO for record in records]),
+    )
+
+
+def _stack(arrays: Sequence[Array]) -> Tensor:
+    return torch.from_numpy(np.stack(arrays))
