@@ -1,6 +1,7 @@
-"""Two implementations of training, in float64, step by step: the explicit one and autograd's."""
+"""Three implementations of training, in float64, step by step: by hand, autograd's, stacked."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -8,16 +9,20 @@ import pytest
 import torch
 
 from fathom.activations import ACTIVATIONS
+from fathom.api.agreement import CALM_STARTS
 from fathom.data.splits import PreparedData, prepare
+from fathom.engine.agreement import (
+    CHAOTIC,
+    TOLERANCE,
+    Deviations,
+    relative_deviations,
+    train_side_by_side,
+)
 from fathom.engine.run import train_cohort
-from fathom.engine.single import SingleEngine
-from fathom.engine.stacked import StackedEngine
+from fathom.errors import FathomError
 from fathom.losses import LOSSES
 from fathom.spec.grid import Run
 
-# Where the dynamics itself amplifies rounding (poles, exponentials of exponentials), 50 steps from
-# one start tell nothing; there each step is compared from the same state.
-CHAOTIC = {"tan", "reciprocal", "exp"}
 OPTIMIZERS = [
     "sgd",
     {"name": "sgd", "momentum": 0.9},
@@ -33,7 +38,11 @@ LOSS_FORMS = [
     {"name": "focal", "alpha": 0.1, "gamma": 5.0},
     {"name": "bce", "pos_weight": 9.0},
 ]
-TOLERANCE = 1e-10
+SCHEDULES = [
+    {"name": "step", "every": 7},
+    {"name": "exponential", "decay": 0.9},
+    {"name": "cosine", "warmup_epochs": 5, "floor": 0.1},
+]
 STEPS = 50
 
 
@@ -42,61 +51,29 @@ def data(make_run: Callable[..., Run]) -> PreparedData:
     return prepare(make_run().data, [])
 
 
-def relative_difference(a: Sequence[torch.Tensor], b: Sequence[torch.Tensor]) -> float:
-    """Largest difference of two lists of tensors, relative to the largest entry of each tensor."""
-    assert all(bool(torch.isfinite(x).all()) for x in (*a, *b)), "nothing to compare"
-    scale = [max(float(x.abs().max()), 1e-300) for x in b]
-    return max(float((x - y).abs().max()) / s for x, y, s in zip(a, b, scale, strict=True))
+def side_by_side(
+    runs: list[Run], data: PreparedData, *, from_same_state: bool = False, num_steps: int = STEPS
+) -> list[Deviations]:
+    """Train in batches of 16 with all three engines."""
+    longer = [
+        replace(run, train=replace(run.train, epochs=num_steps, batch_size=16)) for run in runs
+    ]
+    return train_side_by_side(longer, data, num_steps, from_same_state=from_same_state)
 
 
 def compare(runs: list[Run], data: PreparedData, *, from_same_state: bool) -> float:
-    """Train both engines and return the largest relative difference of any weight, step by step."""
-    stacked, single = StackedEngine(runs, data), SingleEngine(runs, data)
-    x_all = data.scale(data.train.inputs, torch.float64)
-    worst = 0.0
-    for step in range(STEPS):
-        index = torch.arange(step * 16, step * 16 + 16) % len(data.train.targets)
-        x, target = x_all[index], data.train.targets[index]
-        stacked.update.coefficients = step_coefficients(runs, step)
-        stacked.train_step(torch.cat([x.T, torch.ones(1, len(x)).double()]), target)
-        for trainer in single.trainers:
-            losses, _ = trainer.losses_and_hits(x, target)
-            trainer.descend(losses.mean(), trainer.run.train.lr)
-        mine, theirs = stacked.weights(), single.weights()
-        worst = max(worst, relative_difference(list(mine.values()), list(theirs.values())))
-        if from_same_state:
-            copy_state(stacked, single)
-    return worst
-
-
-def copy_state(stacked: StackedEngine, single: SingleEngine) -> None:
-    """Give torch's networks and optimizers the stacked engine's weights and optimizer state."""
-    for member, trainer in enumerate(single.trainers):
-        state = {name: t[member] for name, t in stacked.weights().items()}
-        trainer.net.load_state_dict(state)
-        for affine, module in zip(stacked.affines, trainer.net.layers, strict=True):
-            optimizer_state = trainer.optimizer.state
-            kept = optimizer_state[module.weight]
-            names = [n for n in ("momentum_buffer", "exp_avg", "exp_avg_sq") if n in kept]
-            for name, slot in zip(names, affine.parameter.slots, strict=True):
-                optimizer_state[module.weight][name].copy_(slot[member, :-1].T)
-                optimizer_state[module.bias][name].copy_(slot[member, -1])
-
-
-def step_coefficients(runs: list[Run], step: int) -> dict[str, torch.Tensor]:
-    from fathom.engine.steps import coefficient_table
-
-    table = coefficient_table(runs, step + 1, 1, torch.float64)
-    return {name: rows[0] for name, rows in table.items()}
+    """Return the largest relative deviation of any weight of any engine after any step."""
+    found = side_by_side(runs, data, from_same_state=from_same_state)
+    assert all(row.moved > 0 for row in found), "nothing was trained"
+    return max(max(row.reference_single, row.single_stacked) for row in found)
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=str)
 @pytest.mark.parametrize("name", ACTIVATIONS.names())
-def test_stacked_equals_single(
+def test_every_activation_with_every_optimizer_agrees(
     name: str, optimizer: object, make_run: Callable[..., Run], data: PreparedData
 ) -> None:
-    # The exponential of an exponential overflows from any usual start.
-    init = {"name": "he_normal", "factor": 0.02} if name == "exp" else "he_normal"
+    init = CALM_STARTS.get(name, "he_normal")
     runs = [
         make_run(
             activation=name, init=init, optimizer=optimizer, precision="float64", seed=seed, lr=lr
@@ -185,14 +162,14 @@ def test_whole_trainings_record_the_same(
             ],
             data,
         )
-        for engine in ("stacked", "single")
+        for engine in ("stacked", "single", "reference")
     ]
     for kind, exact in (("epochs", {"epoch"}), ("layers", {"epoch", "layer"})):
-        stacked, single = (getattr(result, kind) for result in tables)
-        for name in set(stacked) - {"run_id", "epoch_time_s"}:
+        stacked, *others = (getattr(result, kind) for result in tables)
+        for name, other in product(set(stacked) - {"run_id", "epoch_time_s"}, others):
             tolerance = 0 if name in exact else 1e-9
             np.testing.assert_allclose(
-                stacked[name], single[name], rtol=tolerance, atol=1e-15, err_msg=name
+                stacked[name], other[name], rtol=tolerance, atol=1e-15, err_msg=name
             )
 
 
@@ -209,4 +186,58 @@ def test_the_comparison_notices_a_wrong_update(
 
     monkeypatch.setattr(sinks.ApplyUpdate, "affine", planted)
     runs = [make_run(precision="float64", seed=seed) for seed in (0, 1)]
-    assert compare(runs, data, from_same_state=False) > TOLERANCE
+    for row in side_by_side(runs, data):
+        assert row.single_stacked > TOLERANCE >= row.reference_single
+        assert not row.agree
+
+
+def test_the_comparison_notices_a_wrong_reference(
+    make_run: Callable[..., Run], data: PreparedData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from fathom.reference import losses
+
+    def planted(logits: np.ndarray, target: np.ndarray) -> losses.LossAndGrad:
+        value, grad = losses.cross_entropy(logits, target)
+        return losses.LossAndGrad(value, grad * (1 + 1e-6))
+
+    monkeypatch.setitem(losses.LOSSES, "cross_entropy", planted)
+    runs = [make_run(precision="float64", seed=seed) for seed in (0, 1)]
+    for row in side_by_side(runs, data):
+        assert row.reference_single > TOLERANCE >= row.single_stacked
+        assert not row.agree
+
+
+def test_nan_is_no_agreement(make_run: Callable[..., Run], data: PreparedData) -> None:
+    """Three engines that all come to NaN, beside a run that stays finite."""
+    wild = make_run(activation="square", hidden=(16, 16, 16), lr=100.0, precision="float64")
+    calm = make_run(hidden=(16, 16, 16), precision="float64")
+    first, second = side_by_side([wild, calm], data)
+    assert first == Deviations(np.inf, np.inf, np.inf)
+    assert not first.agree
+    assert second.agree
+    nan = torch.tensor([[1.0, np.nan], [1.0, 2.0]])
+    assert relative_deviations([nan], [nan]).tolist() == [np.inf, 0.0]
+
+
+def test_standing_still_is_no_agreement(make_run: Callable[..., Run], data: PreparedData) -> None:
+    runs = [make_run(precision="float64", seed=seed, lr=0.0) for seed in (0, 1)]
+    for row in side_by_side(runs, data, num_steps=2):
+        assert row == Deviations(0.0, 0.0, 0.0)
+        assert not row.agree
+
+
+@pytest.mark.parametrize("num_steps", [0, 3])
+def test_steps_are_those_of_the_schedule(
+    num_steps: int, make_run: Callable[..., Run], data: PreparedData
+) -> None:
+    runs = [make_run(precision="float64", seed=seed, epochs=2) for seed in (0, 1)]
+    with pytest.raises(FathomError, match="must be an integer from 1 to 2"):
+        train_side_by_side(runs, data, num_steps)
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES, ids=str)
+def test_every_schedule_agrees(
+    schedule: object, make_run: Callable[..., Run], data: PreparedData
+) -> None:
+    runs = [make_run(precision="float64", seed=seed, schedule=schedule) for seed in (0, 1)]
+    assert compare(runs, data, from_same_state=False) <= TOLERANCE

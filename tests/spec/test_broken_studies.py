@@ -641,8 +641,9 @@ def test_nothing_is_imported_because_a_file_says_so(folder: Path) -> None:
 
 
 BUILT_IN = (
-    "activation-tour, deep-mlp, deep-mlp-quick, digits, half-moons, he-factor, sigmoid-depths, "
-    "spline-vgp, trainable-depth"
+    "activation-tour, deep-mlp, deep-mlp-quick, digits, half-moons, he-factor, layer-mixes, "
+    "loss-depth, loss-duel, loss-duel-fair, loss-grid, numpy-mnist, numpy-moons, selu-overflow, "
+    "sigmoid-depths, spline-vgp, trainable-depth"
 )
 
 
