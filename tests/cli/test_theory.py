@@ -101,6 +101,17 @@ class TestPredict:
         assert "Traceback" not in outcome.err
 
     @pytest.mark.usefixtures("own")
+    def test_a_faulty_function_is_told_as_such(self, fathom: Fathom) -> None:
+        arguments = ("-a", "own_theory:study_002", "--allow", "own_theory", "-d", "5")
+        told = fathom("predict", *arguments).out
+        assert "Fault of own_theory:study_002 itself: " in told
+        assert "Fault" not in fathom("predict", "-a", "tanh", "-d", "5").out
+
+    def test_mistakes_are_told_of_the_command_not_of_a_study(self, fathom: Fathom) -> None:
+        assert fathom("predict", "-a", "gelo").err.startswith("predict: 1 problem")
+        assert fathom("gain", "gelo").err.startswith("activation: 1 problem")
+
+    @pytest.mark.usefixtures("own")
     def test_a_function_of_ones_own_with_a_kink(self, fathom: Fathom) -> None:
         arguments = ("-a", "own_theory:shifted", "--allow", "own_theory", "-d", "5", "--json")
         outcome = fathom("predict", *arguments)

@@ -13,6 +13,7 @@ from fathom.api.checks import check, named
 from fathom.api.own import with_choices
 from fathom.registry import Choice
 from fathom.spec import study as spec
+from fathom.spec.nodes import from_plain
 from fathom.theory.critical import Recommendation, recommend
 from fathom.theory.gains import backward_gain, forward_gain
 from fathom.theory.meanfield import layer_moments
@@ -107,8 +108,8 @@ def build(activation: AnyActivation) -> Activation:
     Raises:
         FathomError: If there is none of this name, or it fails on a few numbers.
     """
-    settings = with_choices({"activation": named(activation)})
-    study = spec.Study(data="digits", model={"depth": 1}, **settings)
+    network = {"data": "digits", "model": {"depth": 1}, "activation": named(activation)}
+    study = spec.Study.from_node(from_plain(with_choices(network)), "activation")
     (choice,) = study.runs()[0].model.activation
     assert isinstance(choice, Choice)
     return ACTIVATIONS.build(choice)

@@ -1,21 +1,24 @@
 """What theory says of one network before anything is trained."""
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, final
 
 import polars as pl
 from torch import Tensor
 
-from fathom.activations import Activation
+from fathom.activations import ACTIVATIONS, Activation
 from fathom.api.checks import check, named
 from fathom.api.own import with_choices
 from fathom.card import to_plain
+from fathom.card.examination import examine
+from fathom.card.text import sentence
 from fathom.data.inputs import InputStatistics
 from fathom.errors import FathomError
 from fathom.prediction import expected_evidence, explain_model, predict_model
 from fathom.spec import study as spec
 from fathom.spec.grid import ModelConfig
+from fathom.spec.nodes import from_plain
 from fathom.theory.predict import Prediction
 from fathom.verdicts import Verdict, judge, no_prediction
 
@@ -96,21 +99,34 @@ def predict(
     check("input_cosine", input_cosine, minimum=-1, maximum=1)
     check("num_probes", num_probes, minimum=1, whole=True)
     settings = {"activation": named(activation), "init": init}
-    study = spec.Study(
-        data="digits", model={"depth": depth, "width": width}, **with_choices(settings)
-    )
-    runs = study.runs()
+    network = {"data": "digits", "model": {"depth": depth, "width": width}}
+    written = from_plain(network | with_choices(settings))
+    runs = spec.Study.from_node(written, "predict").runs()
     if len(runs) != 1:
         raise FathomError(
             f"predict: these settings make {len(runs)} networks; give one, or use Study.predict"
         )
-    return describe(
-        runs[0].model,
+    model = runs[0].model
+    found = describe(
+        model,
         num_features=width if num_features is None else num_features,
         num_classes=num_classes,
         inputs=InputStatistics(input_mean_square, input_cosine),
         num_probes=num_probes,
     )
+    return replace(found, sentences=(*found.sentences, *_faults(model)))
+
+
+def _faults(model: ModelConfig) -> Iterator[str]:
+    """Warn of a user's own function that is faulty in itself, whatever theory says of it."""
+    for choice in dict.fromkeys(model.activation):
+        if ACTIVATIONS.is_built_in(choice.name):
+            continue
+        faults = examine(ACTIVATIONS.build(choice)).faults
+        if faults:
+            more = f", and {len(faults) - 1} more" if len(faults) > 1 else ""
+            told = f"{sentence(faults[0])}{more}"
+            yield f"Fault of {choice.label} itself: {told} (see fathom activation)."
 
 
 def describe(

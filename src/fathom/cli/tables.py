@@ -43,10 +43,8 @@ def print_plan(study: "Study", plan: "Plan") -> None:
     console.print(table)
     if len(plan.cohorts) > _MOST_COHORTS:
         console.print(f"... and {len(plan.cohorts) - _MOST_COHORTS} more cohorts")
-    print_text(
-        console,
-        f"{study.name}: {plan.sizes}: about {duration(plan.estimated_s)}, {plan.memory_mb:,.0f} MiB",
-    )
+    cost = f"about {duration(plan.estimated_s)}, {plan.memory_mb:,.0f} MiB"
+    print_text(console, f"{study.name}: {plan.sizes}: {cost}")
 
 
 def print_summary(study: "Study", results: "Results") -> None:
