@@ -14,7 +14,7 @@ from fathom.engine.agreement import CHAOTIC, TOLERANCE, train_side_by_side
 from fathom.engine.derivatives import DerivativeDeviations, check_activation, check_loss
 from fathom.execution.training import one_thread
 from fathom.losses import LOSSES
-from fathom.registry import Choice
+from fathom.registry import Choice, Registry
 from fathom.schedules import SCHEDULES
 from fathom.spec import study as spec
 from fathom.spec.grid import Run
@@ -128,14 +128,14 @@ def measure_agreement(num_steps: int = 50) -> Agreement:
 
 def _cohorts(num_steps: int) -> Iterator[list[Run]]:
     """Yield the networks to train, those of one cohort together."""
-    losses = list(LOSSES.names())
-    calm = [name for name in ACTIVATIONS.names() if name not in CALM_STARTS]
+    losses = _built_in(LOSSES)
+    calm = [name for name in _built_in(ACTIVATIONS) if name not in CALM_STARTS]
     yield _runs(num_steps, MOMENTUM, activation=calm, loss=losses)
     for name, init in CALM_STARTS.items():
         yield _runs(num_steps, MOMENTUM, activation=name, loss=losses, init=init)
     for optimizer in OPTIMIZER_FORMS:
         yield _runs(num_steps, optimizer, activation=USUAL_ACTIVATIONS, loss=[*losses, *LOSS_FORMS])
-    schedules = [{"name": name} | SCHEDULE_NUMBERS.get(name, {}) for name in SCHEDULES.names()]
+    schedules = [{"name": name} | SCHEDULE_NUMBERS.get(name, {}) for name in _built_in(SCHEDULES)]
     yield _runs(num_steps, "sgd", schedule=schedules, activation=USUAL_ACTIVATIONS)
 
 
@@ -175,9 +175,9 @@ def _train(runs: Sequence[Run], num_steps: int) -> Iterator[dict[str, Any]]:
 
 def _derivatives() -> Iterator[dict[str, Any]]:
     """Yield a row for each activation and each form of a loss."""
-    for name in ACTIVATIONS.names():
+    for name in _built_in(ACTIVATIONS):
         yield _derivative_row("activation", Choice(name), check_activation(Choice(name)))
-    forms = [Choice(name) for name in LOSSES.names()]
+    forms = [Choice(name) for name in _built_in(LOSSES)]
     forms += [
         Choice(x["name"], tuple((k, x[k]) for k in sorted(x) if k != "name")) for x in LOSS_FORMS
     ]
@@ -188,6 +188,11 @@ def _derivatives() -> Iterator[dict[str, Any]]:
 def _derivative_row(kind: str, choice: Choice, found: DerivativeDeviations) -> dict[str, Any]:
     agree = all(deviation <= TOLERANCE for deviation in found)
     return {"kind": kind, "name": choice.label, **found._asdict(), "agree": agree}
+
+
+def _built_in(registry: Registry[Any]) -> list[str]:
+    """Name what comes with the package; the rest is not written by hand."""
+    return [name for name in registry.names() if registry.is_built_in(name)]
 
 
 def _plain_rows(table: pl.DataFrame) -> list[dict[str, Any]]:
