@@ -144,7 +144,12 @@ def _run(study: StudyModel, cell: Cell, seed: int, written: tuple[tuple[str, str
             **data,
         ),
         model=ModelConfig(
-            name=study.model.name, hidden=hidden, activation=per_layer, init=cell["init"]
+            name=study.model.name,
+            hidden=hidden,
+            activation=per_layer,
+            init=cell["init"],
+            norm=cell["model.norm"],
+            skip=cell["model.skip"],
         ),
         loss=cell["loss"],
         train=TrainConfig(monitor=study.train.monitor, drop_last=study.train.drop_last, **train),
