@@ -187,7 +187,12 @@ RUN_COLUMNS: Final = (
         kind="int",
         meaning="Epoch of the best weights; 0 if none was.",
     ),
-    Column(name="num_parameters", unit="1", kind="int", meaning="Weights, biases and norms' two."),
+    Column(
+        name="num_parameters",
+        unit="1",
+        kind="int",
+        meaning="Weights and biases, those of normalisations included.",
+    ),
     Column(
         name="num_features", unit="1", kind="int", meaning="Entries of an input.", optional=True
     ),
