@@ -50,6 +50,8 @@ def build_run(
     optimizer: Any = "sgd",
     schedule: Any = "constant",
     hidden: tuple[int, ...] = (12, 10),
+    norm: Any = "none",
+    skip: Any = "none",
     seed: int = 0,
     engine: Any = "stacked",
     precision: Any = "float32",
@@ -80,6 +82,8 @@ def build_run(
             hidden=hidden,
             activation=tuple(as_choice(phi) for phi in phis),
             init=as_choice(init),
+            norm=norm,
+            skip=skip,
         ),
         loss=as_choice(loss),
         train=TrainConfig(

@@ -152,6 +152,35 @@ class TestResults:
             hits = (logits.argmax(1) == data.test.targets).double().mean()
             assert float(hits) == pytest.approx(row["test_accuracy"], abs=0)
 
+    def test_a_network_with_remedies_comes_back(self, tmp_path: Path) -> None:
+        """In evaluation mode, with its running statistics; theory is silent about it."""
+        study = fathom.Study(
+            data={"name": "digits", "limit": 128},
+            activation="tanh",
+            model={
+                "depth": 2,
+                "width": 16,
+                "norm": ["none", "layer_norm", "batch_norm"],
+                "skip": ["none", "residual"],
+            },
+            train={"epochs": 2},
+        )
+        results = study.run(tmp_path, **QUIET)
+        assert results.runs["norm"].unique().sort().to_list() == [
+            "batch_norm", "layer_norm", "none",
+        ]  # fmt: skip
+        data = prepare(study.runs()[0].data)
+        for row in results.runs.iter_rows(named=True):
+            logits = results.network(row["name"], "last")(
+                data.scale(data.test.inputs, torch.float32)
+            )
+            hits = (logits.argmax(1) == data.test.targets).double().mean()
+            assert float(hits) == pytest.approx(row["test_accuracy"], abs=0)
+            tensors = results.weights(row["name"], "last")
+            trained = [name for name in tensors if "running" not in name]
+            assert sum(tensors[name].numel() for name in trained) == row["num_parameters"]
+        assert len(results.predicted.obstacles) == 5
+
     def test_best_weights_are_those_of_the_best_epoch(self, results: fathom.Results) -> None:
         row = results.runs.row(0, named=True)
         last = results.weights(row["run_id"], "last")

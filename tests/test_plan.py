@@ -52,6 +52,9 @@ def test_what_differs_in_program_is_not_stacked(make_run: Callable[..., Run]) ->
         make_run(clip_norm=1.0),
         make_run(patience=2),
         make_run(hidden=(12, 11)),
+        make_run(norm="layer_norm"),
+        make_run(norm="batch_norm"),
+        make_run(skip="residual"),
         make_run(precision="float64"),
         make_run(engine="single"),
         make_run(data=replace(base.data, scaling="standard")),
@@ -121,6 +124,15 @@ def test_a_batch_size_that_leaves_no_batch_is_found_before_training(
         make_plan(runs, sizes, rate=RATE)
 
 
+def test_a_batch_of_one_that_cannot_be_normalised_is_found_before_training(
+    make_run: Callable[..., Run],
+) -> None:
+    """1000 samples are three batches of 333 and one sample."""
+    with pytest.raises(FathomError, match=r"a batch of one of the 1000 .* batch_norm needs two"):
+        make_plan([make_run(norm="batch_norm", batch_size=333)], sizes, rate=RATE)
+    make_plan([make_run(norm="layer_norm", batch_size=333)], sizes, rate=RATE)
+
+
 def test_earlier_groups_are_kept_whatever_the_number_of_workers(
     make_run: Callable[..., Run],
 ) -> None:
@@ -152,6 +164,10 @@ def test_cohorts_shrink_with_what_a_step_touches(make_run: Callable[..., Run]) -
     # By hand: 784-128x5-10 has 167,818 parameters and 5 x 128 x 128 activations, 4 bytes each.
     assert size(hidden=(128,) * 5) == plan.CACHE_BUDGET // (4 * (167_818 + 81_920))
     assert size(hidden=(128,) * 5, activation="gelu") < size(hidden=(128,) * 5)
+    # With both remedies every unit keeps three numbers for backward, and two more are trained.
+    numbers = 167_818 + 5 * 2 * 128 + 3 * 81_920
+    remedies = {"norm": "batch_norm", "skip": "residual"}
+    assert size(hidden=(128,) * 5, **remedies) == plan.CACHE_BUDGET // (4 * numbers)
     assert size(hidden=(128,) * 5, optimizer="adam") < size(hidden=(128,) * 5)
     assert size(**deep, precision="float64") == 2
 

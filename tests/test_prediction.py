@@ -1,6 +1,9 @@
 """Settings and data turned into what theory works on."""
 
 import math
+import re
+from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -83,6 +86,24 @@ class TestNetwork:
         prediction = predict_model(model("tanh", "constant", 128), 784, STANDARDISED, 10)
         assert prediction.method == "none"
         assert "mean 0.1" in prediction.obstacle
+
+    @pytest.mark.parametrize(
+        ("remedy", "words"),
+        [
+            ({"norm": "layer_norm"}, r"normalised layers are not covered .*layer_norm"),
+            ({"norm": "batch_norm"}, r"normalised layers are not covered .*batch_norm"),
+            ({"skip": "residual"}, r"skip connections are not covered .*residual"),
+        ],
+    )
+    def test_remedies_are_refused_in_words(self, remedy: dict[str, Any], words: str) -> None:
+        """Theory of the plain network would be wrong for them."""
+        remedied = replace(model("tanh", "he_normal", 128, 128), **remedy)
+        with pytest.raises(NotCoveredError, match=words):
+            network_of(remedied, 784, STANDARDISED)
+        prediction = predict_model(remedied, 784, STANDARDISED, 10)
+        assert prediction.method == "none"
+        assert re.match(words, prediction.obstacle)
+        assert math.isnan(prediction.gradient_log10[0])
 
     @pytest.mark.parametrize("init", ["he_normal", "xavier_uniform", "orthogonal"])
     def test_a_single_weight_is_no_sample_of_a_mean(self, init: str) -> None:

@@ -19,7 +19,7 @@ from fathom.activations import ACTIVATIONS
 from fathom.data.config import DataConfig
 from fathom.data.datasets import Sizes
 from fathom.engine.base import EVALUATION_BATCH
-from fathom.engine.steps import steps_per_epoch
+from fathom.engine.steps import check_batches, steps_per_epoch
 from fathom.models.mlp import layer_sizes, num_parameters
 from fathom.optimizers import OPTIMIZERS
 from fathom.registry import Choice
@@ -114,6 +114,8 @@ def cohort_key(run: Run) -> Hashable:
         run.data,
         run.model.name,
         run.model.hidden,
+        run.model.norm,
+        run.model.skip,
         run.record,
         OPTIMIZERS.build(train.optimizer).program,
         (train.epochs, train.batch_size, train.drop_last, train.patience, train.monitor),
@@ -220,7 +222,7 @@ def cohort_size(runs: Sequence[Run], num_features: int, num_classes: int) -> int
         num_classes: Of the data.
     """
     run = runs[0]
-    parameters = num_parameters(num_features, run.model.hidden, num_classes)
+    parameters = num_parameters(num_features, run.model.hidden, num_classes, run.model.norm)
     slots = OPTIMIZERS.build(run.train.optimizer).num_slots
     buffers = sum(map(_buffers, runs)) / len(runs)
     activations = run.train.batch_size * sum(run.model.hidden) * buffers
@@ -230,7 +232,8 @@ def cohort_size(runs: Sequence[Run], num_features: int, num_classes: int) -> int
 
 def _buffers(run: Run) -> int:
     """Return what a hidden unit keeps for backward: phi(h), and more where that is not enough."""
-    return 2 if any(map(_keeps, set(run.model.activation))) else 1
+    further = any(map(_keeps, set(run.model.activation)))
+    return 1 + further + (run.model.norm != "none") + (run.model.skip != "none")
 
 
 @functools.cache
@@ -254,6 +257,7 @@ def _item_size(run: Run) -> int:
 
 
 def _cohort(runs: Sequence[Run], sizes: Sizes, rate: float) -> Cohort:
+    check_batches(runs[0], sizes.num_train)
     flops = len(runs) * _epoch_flops(runs[0], sizes)
     epoch_s = flops / (rate * EXPECTED_SHARE) + _epoch_overhead_s(runs[0], sizes)
     return Cohort(
@@ -297,7 +301,9 @@ def _data_bytes(sizes: Sizes) -> float:
 
 def _run_bytes(run: Run, sizes: Sizes) -> float:
     """Return the bytes of one run of a cohort: its weights in every copy, its units."""
-    parameters = num_parameters(sizes.num_features, run.model.hidden, sizes.num_classes)
+    parameters = num_parameters(
+        sizes.num_features, run.model.hidden, sizes.num_classes, run.model.norm
+    )
     slots = OPTIMIZERS.build(run.train.optimizer).num_slots
     kept = {"best_and_last": 2, "last": 1, "none": 0}[run.record.weights]
     # The values and the probe's gradients; then a state and its file, or new weights to keep.

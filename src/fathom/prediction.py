@@ -69,15 +69,20 @@ def explain_model(
 
 
 class NotCoveredError(Exception):
-    """Weights of a kind that the theory does not know; the text says which."""
+    """A network of a kind that the theory does not know; the text says which."""
 
 
 def network_of(model: ModelConfig, num_features: int, inputs: InputStatistics) -> Network:
     """Turn settings into what theory works on: one variance for each layer.
 
     Raises:
-        NotCoveredError: If the weights' mean is not 0, or they are not independent.
+        NotCoveredError: If layers are normalised or skipped, or the weights have a mean other than
+            0 or are not independent.
     """
+    if model.norm != "none":
+        raise NotCoveredError(f"normalised layers are not covered by theory (norm: {model.norm})")
+    if model.skip != "none":
+        raise NotCoveredError(f"skip connections are not covered by theory (skip: {model.skip})")
     sizes = layer_sizes(num_features, model.hidden, 1)[:-1]
     read = [model.activation[0], *model.activation[:-1]]
     laws = [_law(model.init, choice, *fans) for choice, fans in zip(read, sizes, strict=True)]

@@ -5,6 +5,12 @@ count from 1; the last one is the output layer, which has no activation, so its 
 are NaN. Epoch 0 is the state before the first step. Layer columns are measured on one fixed probe
 batch in evaluation mode, before clipping, with float64 norms. L is the mean loss over the probe
 batch.
+
+With a normalisation between the two, pre-activation columns are still those of h = W x + b, and
+activation columns those of phi and phi' at the normalised n, which is what phi is given. With a
+residual connection the activation is phi's value alone, before the layer's input is added.
+Evaluation mode means that `batch_norm` normalises by its running statistics, which are mean 0 and
+variance 1 before training: row 0 of such a network is that of one without normalisation.
 """
 
 from dataclasses import dataclass
@@ -181,7 +187,12 @@ RUN_COLUMNS: Final = (
         kind="int",
         meaning="Epoch of the best weights; 0 if none was.",
     ),
-    Column(name="num_parameters", unit="1", kind="int", meaning="Weights and biases."),
+    Column(
+        name="num_parameters",
+        unit="1",
+        kind="int",
+        meaning="Weights and biases, those of normalisations included.",
+    ),
     Column(
         name="num_features", unit="1", kind="int", meaning="Entries of an input.", optional=True
     ),

@@ -25,6 +25,10 @@ PROGRAMS = [
     {"optimizer": "adam", "lr": 0.002},
     {"optimizer": "sgd", "clip_norm": 0.5},
     {"optimizer": "sgd", "precision": "bf16"},
+    {"optimizer": "sgd", "norm": "layer_norm", "skip": "residual"},
+    {"optimizer": {"name": "sgd", "momentum": 0.9}, "norm": "batch_norm"},
+    {"optimizer": "adam", "lr": 0.002, "norm": "batch_norm", "skip": "residual"},
+    {"optimizer": "sgd", "clip_norm": 0.5, "norm": "layer_norm"},
 ]
 
 
@@ -68,7 +72,7 @@ def bits_of(result: CohortResult, run: Run) -> dict[str, bytes]:
     return found
 
 
-@pytest.mark.parametrize("hidden", [ODD, (128, 128), (1,)], ids=str)
+@pytest.mark.parametrize("hidden", [ODD, (17, 17), (128, 128), (1,)], ids=str)
 @pytest.mark.parametrize("program", PROGRAMS, ids=str)
 def test_cohorts_of_any_size_and_order_give_the_same_bits(
     program: dict[str, object],
@@ -132,8 +136,8 @@ def test_the_comparison_notices_mixed_runs(
 
     honest = StackedEngine.forward
 
-    def planted(self: StackedEngine, x: torch.Tensor, pre: object = None) -> torch.Tensor:
-        logits = honest(self, x, pre)
+    def planted(self: StackedEngine, *args: object, **options: object) -> torch.Tensor:
+        logits = honest(self, *args, **options)  # type: ignore[arg-type]
         return logits + 1e-7 * logits.mean(0, keepdim=True)
 
     runs = members(make_run, 4)

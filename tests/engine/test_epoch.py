@@ -102,6 +102,8 @@ STEPS = [
     {"optimizer": "adam"},
     {"optimizer": {"name": "adamw", "weight_decay": 0.1}},
     {"optimizer": "sgd", "clip_norm": 0.5},
+    {"optimizer": "sgd", "norm": "layer_norm", "skip": "residual", "hidden": (16, 16)},
+    {"optimizer": "adam", "norm": "batch_norm", "skip": "residual", "hidden": (16, 16)},
 ]
 
 
@@ -191,13 +193,26 @@ class ReplayingRepeater(Repeater):
 
 
 @pytest.mark.parametrize("writes_ones", [True, False])
-@pytest.mark.parametrize("optimizer", ["sgd", {"name": "sgd", "momentum": 0.9}, "adam"], ids=str)
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"optimizer": "sgd"},
+        {"optimizer": {"name": "sgd", "momentum": 0.9}},
+        {"optimizer": "adam"},
+        {"norm": "layer_norm", "skip": "residual", "hidden": (16, 16)},
+        {"norm": "batch_norm", "skip": "residual", "hidden": (16, 16)},
+    ],
+    ids=str,
+)
 @pytest.mark.usefixtures("adam_as_on_a_gpu")
 def test_a_replayed_step_trains_as_the_step_does(
-    optimizer: object, writes_ones: bool, make_run: Callable[..., Run], data: PreparedData
+    given: dict[str, object],
+    writes_ones: bool,
+    make_run: Callable[..., Run],
+    data: PreparedData,
 ) -> None:
     """Between epochs the memory is used by evaluation, the probe and a smaller last batch."""
-    plain, replayed = (engine(make_run, data, optimizer=optimizer) for _ in range(2))
+    plain, replayed = (engine(make_run, data, **given) for _ in range(2))
     replayed._repeater = ReplayingRepeater(CPU)
     replayed.space.always_writes_ones = writes_ones
     for epoch in (1, 2, 3):

@@ -129,3 +129,32 @@ def test_both_engines_measure_the_same(phi: object, make_run: Callable[..., Run]
             torch.testing.assert_close(
                 ours[name], expected[name], rtol=1e-10, atol=1e-14, equal_nan=True
             )
+
+
+@pytest.mark.parametrize("engine", [StackedEngine, SingleEngine])
+@pytest.mark.parametrize("norm", ["layer_norm", "batch_norm"])
+def test_what_is_measured_beside_a_normalisation(
+    norm: str, engine: type[StackedEngine | SingleEngine], make_run: Callable[..., Run]
+) -> None:
+    """h is what the affine map returns; phi and phi' are at the normalised n; no input is added."""
+    remedies = {"norm": norm, "skip": "residual", "hidden": (64, 64)}
+    runs = [
+        make_run(activation="tanh", seed=seed, precision="float64", **remedies) for seed in (0, 1)
+    ]
+    data = prepare(runs[0].data, [])
+    trained = engine(runs, data)
+    trained.train_epoch(1)  # running statistics and beta leave where they began
+    weights = trained.weights()
+    first = next(iter(trained.probe()))
+    x = data.scale(data.train.inputs[: runs[0].record.probe_size], torch.float64)
+    h = (x @ weights["layers.0.weight"].mT + weights["layers.0.bias"][:, None]).mT
+    if norm == "layer_norm":
+        mean, variance = h.mean(1, keepdim=True), h.var(1, correction=0, keepdim=True)
+    else:
+        names = ("norms.0.running_mean", "norms.0.running_var")
+        mean, variance = (weights[name][:, :, None] for name in names)
+    gamma, beta = (weights[f"norms.0.{name}"][:, :, None] for name in ("weight", "bias"))
+    act = torch.tanh((h - mean) / (variance + 1e-5).sqrt() * gamma + beta)
+    torch.testing.assert_close(first.pre, h)
+    torch.testing.assert_close(first.act, act)
+    torch.testing.assert_close(first.slope, 1 - act.square())

@@ -101,12 +101,12 @@ def test_bits_do_not_depend_on_the_number_of_threads(
 ) -> None:
     """These products have other bits with two threads, as checked first."""
     generator = np.random.default_rng(0)
-    a, b = generator.normal(size=(256, 800)), generator.normal(size=(800, 128))
+    a, b = generator.normal(size=(256, 784)), generator.normal(size=(784, 130))
     products, found = [], []
     for threads in (1, 2):
         with threadpool_limits(threads, "blas"):
             products.append(a @ b)
-            run = by_hand(make_run, hidden=(800, 128), batch_size=256, epochs=1)
+            run = by_hand(make_run, hidden=(784, 130), batch_size=256, epochs=1)
             found.append(train_cohort([run], data).weights)
     if np.array_equal(*products):
         pytest.skip("this BLAS has one thread, or the same bits with two")

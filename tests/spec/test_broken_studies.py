@@ -30,7 +30,8 @@ KNOWN = {
     "<keys>": "name, description, seed, seeds, engine, precision, activation, init, loss, data, model, "
     "train, record, exclude, overrides, grid",
     "<axes>": "activation, batch_size, clip_norm, data.name, data.seed, depth, epochs, hidden, init, "
-    "limit, loss, lr, optimizer, patience, protocol, scaling, schedule, validation_share, width",
+    "limit, loss, lr, norm, optimizer, patience, protocol, scaling, schedule, skip, "
+    "validation_share, width",
 }
 
 # What is broken -> the file, and the problems that must be told.
@@ -541,6 +542,13 @@ BROKEN: dict[str, tuple[str | bytes, tuple[str, ...]]] = {
         BASE + "overrides:\n  - where: {activation: relu}\n    set: {train.lrr: 0.1}\n",
         (
             "line 5, overrides[0].set.train.lrr: unknown key 'train.lrr'. Did you mean 'train.lr'? Known: <axes>",
+        ),
+    ),
+    "a normalisation that is none": (
+        BASE + "model: {norm: [layer_norm, batchnorm], skip: true}\n",
+        (
+            "line 3, model.norm[1]: got 'batchnorm'; must be one of none, layer_norm, batch_norm. Did you mean 'batch_norm'?",
+            "line 3, model.skip: got true; must be one of none, residual.",
         ),
     ),
     "override with a list": (

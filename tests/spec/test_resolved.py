@@ -88,7 +88,13 @@ def test_a_resolved_study_names_every_default() -> None:
     }
     assert plain["data"]["seed"] == 42
     assert plain["init"]["factor"] == 2.0
-    assert plain["model"] == {"name": "mlp", "depth": 5, "width": 128}
+    assert plain["model"] == {
+        "name": "mlp",
+        "depth": 5,
+        "width": 128,
+        "norm": "none",
+        "skip": "none",
+    }
 
 
 def test_the_digest_ignores_form() -> None:

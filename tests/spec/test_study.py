@@ -228,6 +228,8 @@ CHANGES: dict[str, Any] = {
     "model.depth": 6,
     "model.width": 129,
     "model.hidden": [128] * 4,
+    "model.norm": "layer_norm",
+    "model.skip": "residual",
     "train.epochs": 6,
     "train.batch_size": 64,
     "train.lr": 0.02,

@@ -108,6 +108,8 @@ def read_model(plain: Mapping[str, Any]) -> ModelConfig:
         hidden=tuple(plain["hidden"]),
         activation=tuple(map(_read_choice, plain["activation"])),
         init=_read_choice(plain["init"]),
+        norm=plain.get("norm", "none"),  # an earlier version knew neither
+        skip=plain.get("skip", "none"),
     )
 
 

@@ -177,9 +177,10 @@ def layer_table(prediction: Prediction) -> pl.DataFrame:
 def _in_words(model: ModelConfig, inputs: InputStatistics) -> str:
     kinds = _distinct(phi.label for phi in model.activation)
     widths = _distinct(str(width) for width in model.hidden)
+    remedies = "".join(f", {name}" for name in (model.norm, model.skip) if name != "none")
     return (
         f"{kinds}, {model.init.label}, {model.depth} hidden layer{_s(model.depth)} of {widths} "
-        f"unit{_s(max(model.hidden))}; "
+        f"unit{_s(max(model.hidden))}{remedies}; "
         f"inputs of mean square {inputs.mean_square:.3g} and cosine {inputs.cosine:.3g}"
     )
 

@@ -212,7 +212,9 @@ class Results:
             which: Of the best epoch (by the validation metric) or the last.
 
         Returns:
-            `layers.<l>.weight [O, I]` and `layers.<l>.bias [O]`.
+            `layers.<l>.weight [O, I]` and `layers.<l>.bias [O]`; where layers are normalised also
+            `norms.<l>.weight [O]`, `norms.<l>.bias [O]` and, of `batch_norm`,
+            `norms.<l>.running_mean [O]` and `norms.<l>.running_var [O]`.
 
         Raises:
             FathomError: If there is no such run or its weights were not kept.
@@ -224,7 +226,7 @@ class Results:
         return self._store.weights(row["run_id"], which)
 
     def network(self, run: str, which: Which = "best") -> nn.Module:
-        """Rebuild a run's network: `[B, I]` scaled inputs to `[B, K]` logits.
+        """Rebuild a run's network in evaluation mode: `[B, I]` scaled inputs to `[B, K]` logits.
 
         Args:
             run: Name or id.
@@ -237,12 +239,15 @@ class Results:
         tensors = self.weights(run, which)
         run_id = self._row(run)["run_id"]
         config = self._configs[run_id]
-        activations = [ACTIVATIONS.build(a) for a in read_model(config["model"]).activation]
+        model = read_model(config["model"])
         layers = [
             LayerWeights(tensors[f"layers.{index}.weight"], tensors[f"layers.{index}.bias"])
-            for index in range(len(tensors) // 2)
+            for index in range(model.depth + 1)
         ]
-        return MLP(layers, activations, dtype_of(config["precision"]))
+        activations = [ACTIVATIONS.build(choice) for choice in model.activation]
+        net = MLP(layers, activations, dtype_of(config["precision"]), model.norm, model.skip)
+        net.load_state_dict(tensors)
+        return net.eval()
 
     @cached_property
     def _description(self) -> Any:  # noqa: ANN401 - JSON

@@ -51,7 +51,7 @@ class Engine(Protocol):
         """Score every run on a part of the data."""
 
     def probe(self) -> Iterable[LayerView]:
-        """Measure every layer on the probe batch, without an update.
+        """Measure every layer on the probe batch in evaluation mode, without an update.
 
         A view holds until the next one is asked for.
         """
@@ -60,9 +60,10 @@ class Engine(Protocol):
         """Return the relative size of the last weight step, `[R, L]`; NaN before training."""
 
     def weights(self) -> Mapping[str, Tensor]:
-        """Return every run's parameters as `layers.<l>.<weight|bias>`.
+        """Return what evaluates every run's network: `layers.<l>.<weight|bias>`, `norms.<l>....`.
 
-        The shapes are `[R, O, I]` and `[R, O]`, `nn.Linear`'s layout behind the runs.
+        The names and shapes are those of `models.mlp.MLP`, behind the runs: `[R, O, I]` and
+        `[R, O]`.
         """
 
     def state(self) -> dict[str, Tensor]:

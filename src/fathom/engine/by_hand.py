@@ -94,6 +94,8 @@ class Trainer:
                 f"precision '{run.precision}': engine 'reference' computes in float64; set "
                 "precision: float64"
             )
+        if run.model.norm != "none" or run.model.skip != "none":
+            raise FathomError("engine 'reference' has no norm and no skip yet; use engine: single")
         self.run, self.data = run, data
         phis = [activation_by_hand(choice) for choice in run.model.activation]
         self.loss = loss_by_hand(run.loss)

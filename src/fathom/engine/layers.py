@@ -107,8 +107,12 @@ class Parameter:
         self.transposed = self.value.transpose(1, 2)
         self.slots = tuple(aligned(torch.zeros_like(value)) for _ in range(num_slots))
 
+    def state(self, name: str) -> dict[str, Tensor]:
+        """Return the tensors themselves, under names that begin with `name`."""
+        return {name: self.value} | {f"{name}.{i}": slot for i, slot in enumerate(self.slots)}
 
-class Sink(Protocol):
+
+class AffineSink(Protocol):
     """Takes the gradient of an affine map's parameters during backward."""
 
     def affine(self, layer: "Affine", left: Tensor, delta: Tensor) -> None:
@@ -135,7 +139,7 @@ class Affine:
         self.parameter = parameter
         self._space = space
         self._num_runs, fan_in, self.fan_out = parameter.value.shape
-        self._fan_in = fan_in - 1
+        self.fan_in = fan_in - 1
         self._left = torch.empty(0)
 
     def forward(self, left: Tensor, out: Tensor) -> Tensor:
@@ -148,13 +152,13 @@ class Affine:
         self._left = left if left.dim() == 3 else left.expand(self._num_runs, -1, -1)
         return torch.bmm(self.parameter.transposed, self._left, out=out)
 
-    def backward(self, delta: Tensor, sink: Sink) -> Tensor | None:
+    def backward(self, delta: Tensor, sink: AffineSink) -> Tensor | None:
         """Map dL/dh `[R, O, B]` to dL/dx `[R, I, B]`, or to None at the first layer."""
         grad_in = None
         if self.index > 0:  # nothing differentiates the data
             # Two buffers in turn for each width: one is written while the neighbour's is read.
-            role = f"grad{self.index % 2} of {self._fan_in}"
-            grad_in = self._space.take_units(role, self._num_runs, self._fan_in, delta.shape[2])
+            role = f"grad{self.index % 2} of {self.fan_in}"
+            grad_in = self._space.take_units(role, self._num_runs, self.fan_in, delta.shape[2])
             torch.bmm(self.parameter.weight, delta, out=grad_in)
         sink.affine(self, self._left, delta)
         return grad_in

@@ -25,8 +25,9 @@ class LayerView:
 
     Attributes:
         pre: Pre-activations h `[R, O, B]`.
-        act: Activations phi(h) `[R, O, B]`; None for the output layer.
-        slope: phi'(h) `[R, O, B]`; None for the output layer.
+        act: Activations phi(n) `[R, O, B]`, where n is h, normalised if the network does so;
+            None for the output layer.
+        slope: phi'(n) `[R, O, B]`; None for the output layer.
         saturation_slope: Largest |phi'| of each run's activation `[R]`, `inf` where not defined.
         grad_pre: dL/dh `[R, O, B]`.
         grad_weight: dL/dW `[R, I, O]`.

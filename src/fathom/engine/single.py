@@ -8,7 +8,9 @@ autograd on purpose; that every built-in slope equals autograd is the activation
 Shapes: R runs (trained one by one), B batch, I in, O out, L layers.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -30,7 +32,8 @@ def build_network(run: Run, num_features: int, num_classes: int) -> MLP:
     """Build a run's network with its initial weights."""
     weights = initial_weights(run, num_features, num_classes)
     activations = [ACTIVATIONS.build(choice) for choice in run.model.activation]
-    return MLP(weights, activations, dtype_of(run.precision))
+    model = run.model
+    return MLP(weights, activations, dtype_of(run.precision), model.norm, model.skip)
 
 
 class Trainer:
@@ -57,6 +60,7 @@ class Trainer:
 
     def train_epoch(self, epoch: int) -> tuple[float, float, float, int]:
         """Train one epoch; return mean loss, share of hits, last rate, first bad step or -1."""
+        self.net.train()
         batches = batch_indices(self.run, len(self.data.train.targets), epoch)
         loss_sum, hit_sum, first_bad = 0.0, 0, -1
         for index in batches:
@@ -92,6 +96,7 @@ class Trainer:
 
     def evaluate(self, part: Part) -> tuple[float, float]:
         """Return mean loss and share of hits on a part of the data."""
+        self.net.eval()
         loss_sum, hit_sum = 0.0, 0
         with torch.no_grad():
             for start in range(0, len(part.targets), EVALUATION_BATCH):
@@ -103,36 +108,54 @@ class Trainer:
 
     def probe(self) -> list[LayerView]:
         """Measure every layer on the probe batch, as a stack of one."""
+        self.net.eval()
         size = self.run.record.probe_size
         x, target = self.inputs(self.data.train, slice(size)), self.data.train.targets[:size]
-        pre: list[Tensor] = []
-        hooks = [m.register_forward_hook(lambda *a: pre.append(a[2])) for m in self._linears()]
-        losses, _ = self.losses_and_hits(x, target)
-        for hook in hooks:
-            hook.remove()
+        with _outputs(self._linears()) as pre, _outputs(self.net.norms) as arguments:
+            losses, _ = self.losses_and_hits(x, target)
         weights = [linear.weight for linear in self._linears()]
         grads = torch.autograd.grad(losses.mean(), [*pre, *weights])
-        phis = [*self.net.activations, None]
+        units = [
+            _at_units(phi, argument.detach())
+            for phi, argument in zip(self.net.activations, arguments, strict=True)
+        ]
+        units.append(_Units(None, None, None))  # the output layer has no activation
         return [
-            _view(pre[i].detach(), phis[i], grads[i], grads[len(pre) + i], weights[i].detach())
+            LayerView(
+                pre=pre[i].detach().T[None],
+                **units[i]._asdict(),
+                grad_pre=grads[i].T[None],
+                grad_weight=grads[len(pre) + i].T[None],
+                weight=weights[i].detach().T[None],
+            )
             for i in range(len(pre))
         ]
 
 
-def _view(
-    pre: Tensor, phi: Activation | None, grad_pre: Tensor, grad_weight: Tensor, weight: Tensor
-) -> LayerView:
-    return LayerView(
-        pre=pre.T[None],
-        act=None if phi is None else phi.value(pre).T[None],
-        slope=None if phi is None else phi.slope(pre).T[None],
-        saturation_slope=(
-            None if phi is None else torch.tensor([phi.saturation_slope], dtype=torch.float64)
-        ),
-        grad_pre=grad_pre.T[None],
-        grad_weight=grad_weight.T[None],
-        weight=weight.T[None],
-    )
+class _Units(NamedTuple):
+    """What a `LayerView` says of a layer's activation."""
+
+    act: Tensor | None
+    slope: Tensor | None
+    saturation_slope: Tensor | None
+
+
+def _at_units(phi: Activation, argument: Tensor) -> _Units:
+    """Look at an activation where it is evaluated, `[B, O]`."""
+    steepest = torch.tensor([phi.saturation_slope], dtype=torch.float64)
+    return _Units(phi.value(argument).T[None], phi.slope(argument).T[None], steepest)
+
+
+@contextmanager
+def _outputs(modules: Iterable[nn.Module]) -> Iterator[list[Tensor]]:
+    """Collect what modules return while the context lasts."""
+    found: list[Tensor] = []
+    hooks = [m.register_forward_hook(lambda *a: found.append(a[2])) for m in modules]
+    try:
+        yield found
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 class SingleEngine:

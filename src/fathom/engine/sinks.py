@@ -4,12 +4,18 @@ Shapes: R runs, B batch, I in, O out.
 """
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from fathom.engine.layers import Affine, Workspace
+from fathom.engine.layers import Affine, AffineSink, Workspace
+from fathom.engine.norms import Norm, NormSink
 from fathom.optimizers import Coefficients, Optimizer
+
+
+class Sink(AffineSink, NormSink, Protocol):
+    """Takes the gradients of a whole network's parameters during backward."""
 
 
 class ApplyUpdate:
@@ -17,22 +23,39 @@ class ApplyUpdate:
 
     Backward has already used the old weights when a layer's sink is called, so that updating
     during the backward pass gives what updating after it would.
+
+    Args:
+        rule: The update rule.
+        space: Where buffers come from.
+        has_norms: Whether parameters will come whose gradient is no product. Those are updated by
+            `rule.update`, which wants the gradient itself: then nobody may multiply it before.
+
+    Attributes:
+        coefficients: Of the current step.
+        scale: Name of the coefficient that the caller multiplies into dL/dlogits, if any.
     """
 
-    def __init__(self, rule: Optimizer, space: Workspace) -> None:
+    def __init__(self, rule: Optimizer, space: Workspace, *, has_norms: bool = False) -> None:
         self._rule = rule
         self._space = space
         self.coefficients: Coefficients = {}
+        self.scale = None if has_norms else rule.scale
+        self._fused = rule.fused if rule.scale == self.scale else None
 
     def affine(self, layer: Affine, left: Tensor, delta: Tensor) -> None:
         """Update the layer."""
         parameter, right = layer.parameter, delta.transpose(1, 2)
-        if self._rule.fused is not None:
-            self._rule.fused(parameter.value, left, right, parameter.slots, self.coefficients)
+        if self._fused is not None:
+            self._fused(parameter.value, left, right, parameter.slots, self.coefficients)
             return
         shape = parameter.value.shape
         grad = self._space.take(f"gradient of {tuple(shape)}", *shape)  # shared by such layers
         torch.bmm(left, right, out=grad)
+        self._rule.update(parameter.value, grad, parameter.slots, self.coefficients)
+
+    def norm(self, layer: Norm, grad: Tensor) -> None:
+        """Update gamma and beta."""
+        parameter = layer.parameter
         self._rule.update(parameter.value, grad, parameter.slots, self.coefficients)
 
 
@@ -42,6 +65,7 @@ class CollectGradients:
     Attributes:
         pre: dL/dh by layer, `[R, O, B]`; only where `keep_pre` was asked for.
         parameters: Gradient of weights and biases by layer, `[R, I+1, O]`.
+        norms: Gradient of gamma and beta by layer, `[R, 2, O]`, where there are any.
     """
 
     def __init__(self, num_layers: int, space: Workspace, *, keep_pre: bool) -> None:
@@ -50,6 +74,7 @@ class CollectGradients:
         empty = torch.empty(0)
         self.pre = [empty] * num_layers
         self.parameters = [empty] * num_layers
+        self.norms: dict[int, Tensor] = {}
 
     def affine(self, layer: Affine, left: Tensor, delta: Tensor) -> None:
         """Form and keep the layer's gradients."""
@@ -57,6 +82,10 @@ class CollectGradients:
         self.parameters[layer.index] = torch.bmm(left, delta.transpose(1, 2), out=grad)
         if self._keep_pre:
             self.pre[layer.index] = delta.clone()
+
+    def norm(self, layer: Norm, grad: Tensor) -> None:
+        """Keep the gradient of gamma and beta."""
+        self.norms[layer.index] = grad
 
 
 def clip_by_norm(gradients: Sequence[Tensor], limit_R11: Tensor) -> None:

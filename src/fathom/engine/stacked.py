@@ -18,13 +18,15 @@ from fathom.activations import ACTIVATIONS
 from fathom.data.splits import Part, PreparedData
 from fathom.engine.base import EVALUATION_BATCH, Scores, TrainingSums
 from fathom.engine.epoch import EpochTables, Repeater
-from fathom.engine.layers import Affine, Parameter, Pointwise, Segment, Sink, Workspace
+from fathom.engine.layers import Affine, Parameter, Pointwise, Segment, Workspace
+from fathom.engine.norms import Norm
 from fathom.engine.precision import dtype_of
 from fathom.engine.probes import LayerView, relative_change
-from fathom.engine.sinks import ApplyUpdate, CollectGradients, clip_by_norm
+from fathom.engine.sinks import ApplyUpdate, CollectGradients, Sink, clip_by_norm
+from fathom.engine.skips import Skip
 from fathom.engine.steps import batch_indices, coefficient_table, learning_rate
 from fathom.losses import LOSSES
-from fathom.models.mlp import initial_weights
+from fathom.models.mlp import has_skip, initial_weights
 from fathom.optimizers import OPTIMIZERS
 from fathom.registry import Choice
 from fathom.spec.grid import Run
@@ -72,7 +74,13 @@ class StackedEngine:
             Pointwise(index, self._segments(index), self.space)
             for index in range(first.model.depth)
         ]
-        self.update = ApplyUpdate(self.rule, self.space)
+        self.norms = [self._norm(index) for index in range(first.model.depth)]
+        self.skips = [self._skip(index) for index in range(first.model.depth)]
+        self.hidden = tuple(
+            zip(self.affines[:-1], self.norms, self.pointwise, self.skips, strict=True)
+        )
+        has_norms = first.model.norm != "none"
+        self.update = ApplyUpdate(self.rule, self.space, has_norms=has_norms)
         self.limits = None
         if first.train.clip_norm is not None:
             limits = [run.train.clip_norm for run in runs]
@@ -99,24 +107,44 @@ class StackedEngine:
         choices = [run.model.activation[index] for run in self.runs]
         return [Segment(part, ACTIVATIONS.build(choice)) for part, choice in neighbours(choices)]
 
+    def _norm(self, index: int) -> Norm | None:
+        """Start a layer's normalisation: gamma 1, beta 0."""
+        kind = self.runs[0].model.norm
+        if kind == "none":
+            return None
+        num_runs, num_units = len(self.runs), self.affines[index].fan_out
+        value = torch.zeros(num_runs, 2, num_units, dtype=self.dtype, device=self.device)
+        value[:, 0] = 1
+        return Norm(index, kind, Parameter(value, self.rule.num_slots), self.space)
+
+    def _skip(self, index: int) -> Skip | None:
+        affine = self.affines[index]
+        exists = has_skip(self.runs[0].model.skip, affine.fan_in, affine.fan_out)
+        return Skip(index, self.space) if exists else None
+
     # The step ------------------------------------------------------------------------------------
 
-    def forward(self, x: Tensor, pre: list[Tensor] | None = None) -> Tensor:
+    def forward(
+        self, x: Tensor, pre: list[Tensor] | None = None, *, training: bool = False
+    ) -> Tensor:
         """Return logits `[R, B, K]` of a shared augmented batch `[I+1, B]`.
 
         Args:
             x: The batch; its last row is ones.
             pre: Gets a copy of each hidden layer's pre-activations `[R, O, B]`.
+            training: Whether batches are normalised by their own statistics.
         """
         num_runs, batch = len(self.runs), x.shape[1]
         left = x
-        for affine, pointwise in zip(self.affines, self.pointwise, strict=False):
+        for affine, norm, pointwise, skip in self.hidden:
             output = pointwise.buffer(num_runs, affine.fan_out, batch)
             h = affine.forward(left, output.units)
             if pre is not None:
                 pre.append(h.clone())
+            if norm is not None:
+                norm.forward(h, training=training)
             pointwise.forward(batch)
-            left = output.whole
+            left = output.whole if skip is None else skip.forward(left, output.units)
         logits = self.space.take_units("logits", num_runs, self.data.num_classes, batch)
         # A view, so that what is done per class runs along contiguous samples.
         return self.affines[-1].forward(left, logits).transpose(1, 2)
@@ -125,11 +153,15 @@ class StackedEngine:
         """Pass dL/dlogits `[R, B, K]` down; the sink receives each layer's gradients."""
         delta = self.space.take_units("delta", len(self.runs), grad.shape[2], grad.shape[1])
         passed = self.affines[-1].backward(delta.copy_(grad.transpose(1, 2)), sink)
-        for affine, pointwise in zip(
-            reversed(self.affines[:-1]), reversed(self.pointwise), strict=True
-        ):
+        for affine, norm, pointwise, skip in reversed(self.hidden):
             assert passed is not None
-            passed = affine.backward(pointwise.backward(passed), sink)
+            around = None if skip is None else skip.keep(passed)
+            delta = pointwise.backward(passed)
+            if norm is not None:
+                delta = norm.backward(delta, sink)
+            passed = affine.backward(delta, sink)
+            if around is not None and passed is not None:
+                passed.add_(around)
 
     def train_step(self, x: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         """Update every run on one batch, `[I+1, B]` and `[B]`.
@@ -137,23 +169,26 @@ class StackedEngine:
         Returns:
             Losses and hits before the update, `[R, B]`.
         """
-        logits = self.forward(x)
+        logits = self.forward(x, training=True)
         hits = _hits(logits, target)
         loss, grad = self._loss_and_grad(logits, target)
         if self.limits is not None:
             self._clipped_step(grad, self.limits)
             return loss, hits
-        if self.rule.scale is not None:
-            grad.mul_(self.update.coefficients[self.rule.scale])
+        if self.update.scale is not None:
+            grad.mul_(self.update.coefficients[self.update.scale])
         self.backward(grad, self.update)
         return loss, hits
 
     def _clipped_step(self, grad: Tensor, limits: Tensor) -> None:
         collected = CollectGradients(len(self.affines), self.space, keep_pre=False)
         self.backward(grad, collected)
-        clip_by_norm(collected.parameters, limits)
-        for affine, gradient in zip(self.affines, collected.parameters, strict=True):
-            parameter = affine.parameter
+        norms = [norm for norm in self.norms if norm is not None]
+        parameters = [affine.parameter for affine in self.affines]
+        parameters += [norm.parameter for norm in norms]
+        gradients = [*collected.parameters, *(collected.norms[norm.index] for norm in norms)]
+        clip_by_norm(gradients, limits)
+        for parameter, gradient in zip(parameters, gradients, strict=True):
             self.rule.update(parameter.value, gradient, parameter.slots, self.update.coefficients)
 
     def _loss_and_grad(self, logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
@@ -258,11 +293,11 @@ class StackedEngine:
         )
 
     def _hidden_view(self, index: int, pre: Tensor, collected: CollectGradients) -> LayerView:
-        layer = self.pointwise[index]
+        layer, norm = self.pointwise[index], self.norms[index]
         return LayerView(
             pre=pre,
             act=layer.buffer(*pre.shape).units,
-            slope=layer.slope(pre),
+            slope=layer.slope(pre if norm is None else norm.output()),
             saturation_slope=_saturation_slopes(layer.segments, len(self.runs)),
             grad_pre=collected.pre[index],
             grad_weight=collected.parameters[index][:, :-1],
@@ -282,14 +317,18 @@ class StackedEngine:
             name = f"layers.{affine.index}"
             found[f"{name}.weight"] = affine.parameter.weight.transpose(1, 2).contiguous().cpu()
             found[f"{name}.bias"] = affine.parameter.bias.clone().cpu()
+        for norm in self.norms:
+            if norm is not None:
+                found |= norm.weights(f"norms.{norm.index}")
         return found
 
     def _state_tensors(self) -> dict[str, Tensor]:
-        found = {}
-        for number, affine in enumerate(self.affines):
-            parameter = affine.parameter
-            found[f"parameter.{number}"] = parameter.value
-            found |= {f"parameter.{number}.{i}": s for i, s in enumerate(parameter.slots)}
+        found: dict[str, Tensor] = {}
+        for affine in self.affines:
+            found |= affine.parameter.state(f"parameter.{affine.index}")
+        for norm in self.norms:
+            if norm is not None:
+                found |= norm.state(f"norm.{norm.index}")
         return found
 
     def state(self) -> dict[str, Tensor]:

@@ -33,8 +33,25 @@ def steps_per_epoch(num_train: int, batch_size: int, *, drop_last: bool) -> int:
     return steps
 
 
+def check_batches(run: Run, num_train: int) -> None:
+    """Refuse batches that a run's network cannot be trained on.
+
+    Raises:
+        FathomError: If `batch_norm` would get a batch of a single sample.
+    """
+    train = run.train
+    left_over = 0 if train.drop_last else num_train % train.batch_size
+    if run.model.norm == "batch_norm" and 1 in {train.batch_size, left_over}:
+        raise FathomError(
+            f"train.batch_size: {train.batch_size} makes a batch of one of the {num_train} "
+            "training samples, and model.norm batch_norm needs two for a variance; use another "
+            "batch size, drop_last: true or layer_norm"
+        )
+
+
 def batch_indices(run: Run, num_train: int, epoch: int) -> list[Tensor]:
     """Return the sample numbers of each batch of an epoch, the same for all runs on this data."""
+    check_batches(run, num_train)
     order = torch.randperm(num_train, generator=generator(run.data.seed, "order", epoch))
     steps = steps_per_epoch(num_train, run.train.batch_size, drop_last=run.train.drop_last)
     return list(torch.split(order, run.train.batch_size)[:steps])

@@ -30,7 +30,8 @@ class CohortResult:
         epochs: Columns of `records.EPOCH_COLUMNS`.
         layers: Columns of `records.LAYER_COLUMNS`.
         histograms: Columns of `records.HISTOGRAM_COLUMNS`; empty unless asked for.
-        weights: `<run_id>/<best|last>/layers.<l>.<weight|bias>` in `nn.Linear`'s layout. `best` is
+        weights: `<run_id>/<best|last>/layers.<l>.<weight|bias>` in `nn.Linear`'s layout, and
+            `norms.<l>.<weight|bias|running_mean|running_var>` where there are any. `best` is
             left out where the last epoch was the best, or none was. The last weights of a run
             that diverged are those that it diverged to.
     """
@@ -73,7 +74,10 @@ def _run_columns(runs: Sequence[Run], progress: Progress, data: PreparedData) ->
     outcomes = [_outcome(run, progress, index) for index, run in enumerate(runs)]
     num = len(runs)
     seconds = progress.epochs[:, :num, EPOCH_VALUES.index("epoch_time_s")].nansum(0)
-    sizes = [num_parameters(data.num_features, run.model.hidden, data.num_classes) for run in runs]
+    sizes = [
+        num_parameters(data.num_features, run.model.hidden, data.num_classes, run.model.norm)
+        for run in runs
+    ]
     probe_size = runs[0].record.probe_size
     inputs = input_statistics(data, probe_size)
     return {

@@ -2,15 +2,19 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from fathom.activations import ACTIVATIONS, Activation
 from fathom.initializers import INITIALIZERS, layer_initializers
 from fathom.seeds import generator
-from fathom.spec.grid import Run
+from fathom.spec.grid import Norm, Run, Skip
+
+NORM_EPS: Final = 1e-5  # torch's defaults, in every engine
+NORM_MOMENTUM: Final = 0.1
 
 
 class LayerWeights(NamedTuple):
@@ -32,13 +36,21 @@ def layer_sizes(
     return list(pairwise(widths))
 
 
-def num_parameters(num_features: int, hidden: Sequence[int], num_outputs: int) -> int:
-    """Count the weights and biases.
+def num_parameters(
+    num_features: int, hidden: Sequence[int], num_outputs: int, norm: Norm = "none"
+) -> int:
+    """Count the weights and biases, and the two numbers of each normalised unit.
 
-    >>> num_parameters(784, [128], 10)
-    101770
+    >>> num_parameters(784, [128], 10), num_parameters(784, [128], 10, "layer_norm")
+    (101770, 102026)
     """
-    return sum((i + 1) * o for i, o in layer_sizes(num_features, hidden, num_outputs))
+    affine = sum((i + 1) * o for i, o in layer_sizes(num_features, hidden, num_outputs))
+    return affine + (0 if norm == "none" else 2 * sum(hidden))
+
+
+def has_skip(skip: Skip, fan_in: int, fan_out: int) -> bool:
+    """Tell whether a hidden layer's input is added to its output."""
+    return skip == "residual" and fan_in == fan_out
 
 
 def initial_weights(run: Run, num_features: int, num_classes: int) -> list[LayerWeights]:
@@ -75,30 +87,71 @@ class _Elementwise(torch.autograd.Function):
         return grad * ctx.phi.slope(h), None
 
 
+class _BatchNorm(nn.Module):
+    """torch's `BatchNorm1d` without its count of batches, which nothing depends on."""
+
+    def __init__(self, num_units: int, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(num_units, dtype=dtype))
+        self.bias = nn.Parameter(torch.zeros(num_units, dtype=dtype))
+        self.running_mean: Tensor
+        self.running_var: Tensor
+        self.register_buffer("running_mean", torch.zeros(num_units, dtype=dtype))
+        self.register_buffer("running_var", torch.ones(num_units, dtype=dtype))
+
+    def forward(self, h: Tensor) -> Tensor:
+        return functional.batch_norm(
+            h,
+            self.running_mean,
+            self.running_var,
+            self.weight,
+            self.bias,
+            training=self.training,
+            momentum=NORM_MOMENTUM,
+            eps=NORM_EPS,
+        )
+
+
+def _norm(norm: Norm, num_units: int, dtype: torch.dtype) -> nn.Module:
+    if norm == "layer_norm":
+        return nn.LayerNorm(num_units, eps=NORM_EPS, dtype=dtype)
+    return _BatchNorm(num_units, dtype) if norm == "batch_norm" else nn.Identity()
+
+
 class MLP(nn.Module):
-    """Linear layers with an elementwise activation between them.
+    """Linear layers with an elementwise activation between them, as they are or with remedies.
 
     Args:
         weights: One entry per linear layer; copied.
         activations: One fewer than the layers.
         dtype: Floating-point type of parameters and activations.
+        norm: What stands between a hidden linear layer and its activation.
+        skip: `residual` adds a hidden layer's input to its activation where the widths are equal.
 
     Shape: `[B, I] -> [B, K]`, logits.
     """
 
     def __init__(
-        self, weights: Sequence[LayerWeights], activations: Sequence[Activation], dtype: torch.dtype
+        self,
+        weights: Sequence[LayerWeights],
+        activations: Sequence[Activation],
+        dtype: torch.dtype,
+        norm: Norm = "none",
+        skip: Skip = "none",
     ) -> None:
         super().__init__()
         self.activations = tuple(activations)
+        self.skip: Skip = skip
         self.layers = nn.ModuleList()
         for weight, bias in weights:
             linear = nn.Linear(weight.shape[1], weight.shape[0], dtype=dtype)
             linear.load_state_dict({"weight": weight, "bias": bias})
             self.layers.append(linear)
+        self.norms = nn.ModuleList(_norm(norm, len(w.bias), dtype) for w in weights[:-1])
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the logits of a batch `[B, I]`."""
-        for linear, phi in zip(self.layers, self.activations, strict=False):
-            x = _Elementwise.apply(linear(x), phi)  # type: ignore[no-untyped-call]  # torch's
+        for linear, norm, phi in zip(self.layers, self.norms, self.activations, strict=False):
+            act = _Elementwise.apply(norm(linear(x)), phi)  # type: ignore[no-untyped-call]  # torch's
+            x = x + act if has_skip(self.skip, x.shape[1], act.shape[1]) else act
         return self.layers[-1](x)  # type: ignore[no-any-return]  # a module list forgets types

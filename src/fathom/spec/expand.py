@@ -142,6 +142,10 @@ def _not_by_hand(activations: Iterable[Choice], cell: Cell) -> Iterator[Fault]:
                 "alone, written by hand; use engine: single"
             )
             yield tuple(path.split(".")), message
+    for name in ("norm", "skip"):
+        if cell[f"model.{name}"] != "none":
+            message = f"engine reference has no {name} yet; use engine: single, or {name}: none"
+            yield ("model", name), message
 
 
 @functools.lru_cache(maxsize=1024)
@@ -170,7 +174,12 @@ def _run(study: StudyModel, cell: Cell, seed: int, written: tuple[tuple[str, str
             **data,
         ),
         model=ModelConfig(
-            name=study.model.name, hidden=hidden, activation=per_layer, init=cell["init"]
+            name=study.model.name,
+            hidden=hidden,
+            activation=per_layer,
+            init=cell["init"],
+            norm=cell["model.norm"],
+            skip=cell["model.skip"],
         ),
         loss=cell["loss"],
         train=TrainConfig(monitor=study.train.monitor, drop_last=study.train.drop_last, **train),

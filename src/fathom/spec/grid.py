@@ -9,6 +9,9 @@ from typing import Any, Literal
 from fathom.data.config import DataConfig
 from fathom.registry import Choice
 
+Norm = Literal["none", "layer_norm", "batch_norm"]
+Skip = Literal["none", "residual"]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelConfig:
@@ -19,12 +22,16 @@ class ModelConfig:
         hidden: Width of each hidden layer, from the input on.
         activation: One choice for each hidden layer.
         init: Initializer of every weight matrix and bias.
+        norm: Normalisation of every hidden layer's pre-activations.
+        skip: `residual` adds a hidden layer's input to its output where both have one width.
     """
 
     name: str
     hidden: tuple[int, ...]
     activation: tuple[Choice, ...]
     init: Choice
+    norm: Norm = "none"  # what a description by an earlier version means
+    skip: Skip = "none"
 
     @property
     def depth(self) -> int:

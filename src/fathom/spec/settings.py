@@ -18,6 +18,7 @@ from fathom.registry import Choice
 from fathom.schedules import SCHEDULES
 from fathom.spec.checks import Axis
 from fathom.spec.components import Chosen, Component, Name
+from fathom.spec.grid import Norm, Skip
 from fathom.spec.values import Flag, Number, Replicates, Text, Widths, Word
 
 Engine = Literal["stacked", "single", "reference"]
@@ -73,6 +74,10 @@ class ModelSettings(Part):
     """Units of every hidden layer."""
     hidden: Annotated[tuple[tuple[int, ...], ...], Axis(Widths(WIDTH, 1_000))] = ()
     """Units of each hidden layer, instead of depth and width; a sweep is a list of lists."""
+    norm: Annotated[tuple[Norm, ...], Axis(Word(get_args(Norm)))] = ("none",)
+    """Normalise each hidden layer before its activation: none, layer_norm or batch_norm."""
+    skip: Annotated[tuple[Skip, ...], Axis(Word(get_args(Skip)))] = ("none",)
+    """residual adds a hidden layer's input to its output, where both have the same width."""
 
 
 class TrainSettings(Part):

@@ -166,7 +166,7 @@ class StudyFolder:
         Args:
             cohort_id: The cohort, claimed by this object.
             frames: `epochs`, `layers`, `runs` and, if recorded, `histograms`.
-            weights: Named `<run_id>/<best|last>/layers.<l>.<weight|bias>`; may be empty.
+            weights: Named `<run_id>/<best|last>/<name>`, see `models.mlp.MLP`; may be empty.
             meta: Anything else to remember, as JSON values.
 
         Raises:
@@ -297,7 +297,7 @@ class StudyFolder:
             which: Of which epoch.
 
         Returns:
-            `layers.<l>.weight` and `layers.<l>.bias`, in `nn.Linear`'s layout.
+            `layers.<l>.weight` and the like, as `models.mlp.MLP` names and lays them out.
 
         Raises:
             StoreError: If the run is not done or its weights were not kept.
