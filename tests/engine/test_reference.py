@@ -142,6 +142,14 @@ def test_another_device_is_refused(
         make_engine([run], data, torch.device("cuda"))
 
 
+@pytest.mark.parametrize("remedy", [{"norm": "layer_norm"}, {"skip": "residual"}], ids=str)
+def test_remedies_are_refused_and_not_left_out(
+    remedy: dict[str, Any], make_run: Callable[..., Run], data: PreparedData
+) -> None:
+    with pytest.raises(FathomError, match="has no norm and no skip yet; use engine: single"):
+        train_cohort([by_hand(make_run, **remedy)], data)
+
+
 def bent(h: torch.Tensor) -> torch.Tensor:
     return h + h.tanh()
 
