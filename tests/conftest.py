@@ -1,11 +1,16 @@
-"""What all tests share: one thread, no denormals, and a short way to write a run."""
+"""What tests share: one thread, no denormals, a short way to write a run, the command line."""
 
+import signal
+import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from command import STUDY, Fathom, Outcome
+from fathom.cli import main
 from fathom.data.config import DataConfig
 from fathom.registry import Choice
 from fathom.spec.grid import ModelConfig, RecordConfig, Run, TrainConfig
@@ -31,6 +36,35 @@ def _one_thread() -> Iterator[None]:
     yield
     torch.set_flush_denormal(False)
     torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "s.yaml").write_text(STUDY)
+    return tmp_path
+
+
+@pytest.fixture
+def fathom(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Iterator[Fathom]:
+    """Run a command in this process, which is quick."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    path = list(sys.path)
+
+    def call(*args: str) -> Outcome:
+        monkeypatch.setattr(sys, "argv", ["fathom", *args])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as stop:
+            main()
+        printed = capsys.readouterr()
+        return Outcome(int(stop.value.code or 0), printed.out, printed.err)
+
+    yield call
+    sys.path[:] = path
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
 
 
 def as_choice(value: str | dict[str, Any] | Choice) -> Choice:
