@@ -4,8 +4,8 @@ import json
 
 import numpy as np
 import pytest
-from command import Fathom
 
+from command import Fathom
 from fathom.activations import ACTIVATIONS
 from fathom.losses import LOSSES
 from fathom.optimizers import OPTIMIZERS

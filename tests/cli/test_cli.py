@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command import STUDY, Fathom, Outcome
 
+from command import STUDY, Fathom, Outcome
 from fathom.api import Results
 from fathom.api.job import Job
 from fathom.cli.catalogue import KINDS
