@@ -41,7 +41,7 @@ def main() -> None:
 
 def _model(activation: str) -> ModelConfig:
     return ModelConfig(
-        name="mlp",
+        name=Choice("mlp"),
         hidden=(WIDTH,) * DEPTH,
         activation=(Choice(activation),) * DEPTH,
         init=Choice("xavier_normal"),

@@ -112,7 +112,7 @@ def build_run(
         precision=precision,
         data=data,
         model=ModelConfig(
-            name="mlp",
+            name=Choice("mlp"),
             hidden=hidden,
             activation=tuple(as_choice(phi) for phi in phis),
             init=as_choice(init),

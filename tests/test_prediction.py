@@ -31,7 +31,7 @@ def _forget_own_initializers(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def model(activation: str, init: str, *hidden: int, **params: float) -> ModelConfig:
     return ModelConfig(
-        name="mlp",
+        name=Choice("mlp"),
         hidden=hidden,
         activation=(Choice(activation),) * len(hidden),
         init=Choice(init, tuple(sorted(params.items()))),
@@ -138,7 +138,7 @@ class TestNetwork:
 
     def test_critical_weights_follow_the_activation_that_a_layer_reads(self) -> None:
         mixed = ModelConfig(
-            name="mlp",
+            name=Choice("mlp"),
             hidden=(100, 100, 100),
             activation=(Choice("relu"), Choice("identity"), Choice("relu")),
             init=Choice("critical"),

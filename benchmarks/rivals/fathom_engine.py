@@ -132,7 +132,7 @@ def _runs(setting: Setting) -> list[Run]:
                 seed=0,
             ),
             model=ModelConfig(
-                name="mlp",
+                name=Choice("mlp"),
                 hidden=(WIDTH,) * setting.depth,
                 activation=(Choice(activation),) * setting.depth,
                 init=Choice("he_normal"),

@@ -6,34 +6,28 @@ On a CPU results do not depend on the grouping, so that it can follow the machin
 working set should stay near its core's caches. A GPU takes all runs that its memory holds.
 """
 
-import functools
-import time
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
-import torch
-
-from fathom.activations import ACTIVATIONS
+from fathom.costs import (
+    cohort_size,
+    data_bytes,
+    epoch_flops,
+    epoch_seconds,
+    memory_bytes,
+    product_rate,
+    run_bytes,
+)
 from fathom.data.config import DataConfig
 from fathom.data.datasets import Sizes
-from fathom.engine.base import EVALUATION_BATCH
-from fathom.engine.steps import check_batches, steps_per_epoch
-from fathom.models.mlp import layer_sizes, num_parameters
+from fathom.engine.steps import check_batches
 from fathom.optimizers import OPTIMIZERS
-from fathom.registry import Choice
 from fathom.spec.grid import Run, cohort_id
 
-# Bytes that a step of a cohort touches; cohorts beyond it were slower, see docs/log.md.
-CACHE_BUDGET: Final = 12 * 2**20
-LARGEST_COHORT: Final = 32
 LARGEST_GPU_COHORT: Final = 512
 GPU_MEMORY_SHARE: Final = 0.6  # of what is free; libraries and a captured step need some, too
-EXPECTED_SHARE: Final = 0.6  # of the product peak that whole epochs reach, recording included
-LAYER_STEP_S: Final = 100e-6  # seconds that one layer costs a step beside its products
-LAYER_PROBE_S: Final = 1e-3  # seconds to measure one layer once, in a small cohort
-PROCESS_BYTES: Final = 310 * 2**20  # a worker that has imported everything and trained nothing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,25 +170,6 @@ def _kept(runs: Sequence[Run], grouping: Iterable[Iterable[str]]) -> list[list[R
     return kept
 
 
-def product_rate(device: str = "cpu") -> float:
-    """Measure the speed of a batched 128-wide product on one core or a GPU, in operations/s."""
-    num = 4 if device == "cpu" else 256
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        a, b = (torch.rand(num, 128, 128, device=device) for _ in range(2))
-        times = []
-        for _ in range(7):
-            start = time.perf_counter()
-            for _ in range(10):
-                c = torch.bmm(a, b)
-            c[0, 0, 0].item()  # waits for a GPU
-            times.append((time.perf_counter() - start) / 10)
-    finally:
-        torch.set_num_threads(threads)
-    return num * 2 * 128**3 / sorted(times)[len(times) // 2]
-
-
 def _pieces(group: Sequence[Run], least: int, largest: int) -> list[list[Run]]:
     """Cut a group into at least so many cohorts of nearly equal size, if it has the runs.
 
@@ -210,106 +185,23 @@ def _neighbourhood(run: Run) -> tuple[str, ...]:
     return (*(phi.label for phi in run.model.activation), run.loss.label, run.id)
 
 
-def cohort_size(runs: Sequence[Run], num_features: int, num_classes: int) -> int:
-    """Return how many runs like these a core trains best at once.
-
-    A step should stay near the core: weights with their optimizer's state, and activations. The
-    more runs, the less each one's share of what a step costs beside its products.
-
-    Args:
-        runs: Of one cohort's shapes and update; they may differ in activation.
-        num_features: Of the data.
-        num_classes: Of the data.
-    """
-    run = runs[0]
-    parameters = num_parameters(num_features, run.model.hidden, num_classes, run.model.norm)
-    slots = OPTIMIZERS.build(run.train.optimizer).num_slots
-    buffers = sum(map(_buffers, runs)) / len(runs)
-    activations = run.train.batch_size * sum(run.model.hidden) * buffers
-    working_set = (parameters * (1 + slots) + activations) * _item_size(run)
-    return max(2, min(LARGEST_COHORT, int(CACHE_BUDGET / working_set)))
-
-
-def _buffers(run: Run) -> int:
-    """Return what a hidden unit keeps for backward: phi(h), and more where that is not enough."""
-    further = any(map(_keeps, set(run.model.activation)))
-    return 1 + further + (run.model.norm != "none") + (run.model.skip != "none")
-
-
-@functools.cache
-def _keeps(activation: Choice) -> bool:
-    return ACTIVATIONS.build(activation).keeps
-
-
 def _largest(
     group: Sequence[Run], sizes: Callable[[DataConfig], Sizes], device_bytes: int | None
 ) -> int:
     known = sizes(group[0].data)
     if device_bytes is None:
         return cohort_size(group, known.num_features, known.num_classes)
-    room = GPU_MEMORY_SHARE * device_bytes - _data_bytes(known)
-    run_bytes = sum(_run_bytes(run, known) for run in group) / len(group)
+    room = GPU_MEMORY_SHARE * device_bytes - data_bytes(known)
+    run_bytes = sum(run_bytes(run, known) for run in group) / len(group)
     return max(2, min(LARGEST_GPU_COHORT, int(room / run_bytes)))
-
-
-def _item_size(run: Run) -> int:
-    return 8 if run.precision == "float64" else 4
 
 
 def _cohort(runs: Sequence[Run], sizes: Sizes, rate: float) -> Cohort:
     check_batches(runs[0], sizes.num_train)
-    flops = len(runs) * _epoch_flops(runs[0], sizes)
-    epoch_s = flops / (rate * EXPECTED_SHARE) + _epoch_overhead_s(runs[0], sizes)
     return Cohort(
         id=cohort_id(runs),
         runs=tuple(runs),
-        memory_mb=_memory_bytes(runs, sizes) / 2**20,
-        flops=flops,
-        estimated_s=epoch_s * runs[0].train.epochs,
+        memory_mb=memory_bytes(runs, sizes) / 2**20,
+        flops=len(runs) * epoch_flops(runs[0], sizes),
+        estimated_s=epoch_seconds(runs, sizes, rate) * runs[0].train.epochs,
     )
-
-
-def _epoch_flops(run: Run, sizes: Sizes) -> float:
-    """Count a multiply and an add per weight: forward, backward to input and to weight."""
-    layers = layer_sizes(sizes.num_features, run.model.hidden, sizes.num_classes)
-    products = sum(i * o for i, o in layers)
-    first = layers[0][0] * layers[0][1]  # nothing differentiates the data
-    training = sizes.num_train * (6 * products - 2 * first)
-    measuring = (sizes.num_validation + sizes.num_test) * 2 * products
-    return float(training + measuring + run.record.probe_size * 6 * products)
-
-
-def _epoch_overhead_s(run: Run, sizes: Sizes) -> float:
-    """Return the time of an epoch that does not depend on the width or the number of runs."""
-    train = run.train
-    steps = steps_per_epoch(sizes.num_train, train.batch_size, drop_last=train.drop_last)
-    passes = (sizes.num_validation + sizes.num_test) / EVALUATION_BATCH
-    num_layers = run.model.depth + 1
-    return num_layers * (LAYER_STEP_S * (steps + passes / 3) + LAYER_PROBE_S)
-
-
-def _memory_bytes(runs: Sequence[Run], sizes: Sizes) -> float:
-    """Add up what a worker holds at its peak: while it loads the data, or measures and saves."""
-    data, cohort = _data_bytes(sizes), sum(_run_bytes(run, sizes) for run in runs)
-    cohort *= max(2, len(runs)) / len(runs)  # a single run is padded to two
-    return PROCESS_BYTES + data + max(data, cohort)  # data are copied once, when they are cut
-
-
-def _data_bytes(sizes: Sizes) -> float:
-    return sizes.num_samples * sizes.num_features * sizes.item_size
-
-
-def _run_bytes(run: Run, sizes: Sizes) -> float:
-    """Return the bytes of one run of a cohort: its weights in every copy, its units."""
-    parameters = num_parameters(
-        sizes.num_features, run.model.hidden, sizes.num_classes, run.model.norm
-    )
-    slots = OPTIMIZERS.build(run.train.optimizer).num_slots
-    kept = {"best_and_last": 2, "last": 1, "none": 0}[run.record.weights]
-    # The values and the probe's gradients; then a state and its file, or new weights to keep.
-    copies = 2 + slots + kept + max(2 * (1 + slots + kept), 2 * min(1, kept))
-    units = sum(run.model.hidden) + sizes.num_classes
-    rows = max(run.train.batch_size, run.record.probe_size, EVALUATION_BATCH)
-    # What forward keeps, and what the probe keeps of every layer: h and dL/dh.
-    numbers = units * (rows * _buffers(run) + 2 * run.record.probe_size)
-    return (copies * parameters + numbers) * _item_size(run)

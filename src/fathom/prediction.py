@@ -11,6 +11,7 @@ from torch import Tensor
 from fathom.activations import ACTIVATIONS
 from fathom.data.inputs import InputStatistics
 from fathom.initializers import INITIALIZERS, Initializer, layer_initializers
+from fathom.models.build import is_mlp
 from fathom.models.mlp import layer_sizes
 from fathom.registry import Choice
 from fathom.spec.grid import ModelConfig
@@ -48,7 +49,7 @@ def predict_model(
     try:
         network = network_of(model, num_features, inputs)
     except NotCoveredError as error:
-        return without_prediction(model.depth, str(error))
+        return without_prediction(max(1, model.depth), str(error))
     return predict(network, num_probes)
 
 
@@ -76,9 +77,13 @@ def network_of(model: ModelConfig, num_features: int, inputs: InputStatistics) -
     """Turn settings into what theory works on: one variance for each layer.
 
     Raises:
-        NotCoveredError: If layers are normalised or skipped, or the weights have a mean other than
+        NotCoveredError: If it is no mlp, layers are normalised or skipped, or the weights have a mean other than
             0 or are not independent.
     """
+    if not is_mlp(model):
+        raise NotCoveredError(
+            f"theory here is of multilayer perceptrons; {model.name.name} is none"
+        )
     if model.norm != "none":
         raise NotCoveredError(f"normalised layers are not covered by theory (norm: {model.norm})")
     if model.skip != "none":

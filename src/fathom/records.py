@@ -196,6 +196,13 @@ RUN_COLUMNS: Final = (
     Column(
         name="num_features", unit="1", kind="int", meaning="Entries of an input.", optional=True
     ),
+    Column(
+        name="sample_shape",
+        unit="1",
+        kind="text",
+        meaning="Shape of an input: 28x28 is a grey image, 3x32x32 a coloured one.",
+        optional=True,
+    ),
     Column(name="num_classes", unit="1", kind="int", meaning="Classes of the data.", optional=True),
     Column(
         name="num_probes",

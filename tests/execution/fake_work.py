@@ -44,7 +44,7 @@ _RUN = Run(
         seed=0,
     ),
     model=ModelConfig(
-        name="mlp", hidden=(8,), activation=(Choice("relu"),), init=Choice("he_normal")
+        name=Choice("mlp"), hidden=(8,), activation=(Choice("relu"),), init=Choice("he_normal")
     ),
     loss=Choice("cross_entropy"),
     train=TrainConfig(

@@ -56,6 +56,26 @@ def test_cross_entropy_of_each_sample_is_torchs() -> None:
     torch.testing.assert_close(build("ce").value(logits, target), expected)
 
 
+@pytest.mark.parametrize("weight", [1.0, 4.0])
+def test_bce_takes_several_labels(weight: float) -> None:
+    logits, target = batch()
+    labels = hot(target)
+    labels[::2, 0] = 1.0  # a second one, or the same
+    labels[-1] = 0.0  # none
+    loss = build("bce", pos_weight=weight)
+    leaf = logits.clone().requires_grad_()
+    expected = F.binary_cross_entropy_with_logits(
+        leaf, labels.expand_as(leaf), pos_weight=torch.tensor(weight), reduction="none"
+    ).sum(2)
+    value, grad = loss.value_and_grad(logits, labels)
+    torch.testing.assert_close(value, expected.detach(), rtol=1e-14, atol=0)
+    torch.testing.assert_close(loss.value(logits, labels), expected.detach(), rtol=1e-14, atol=0)
+    (autograd,) = torch.autograd.grad(expected.mean(1).sum(), leaf)
+    torch.testing.assert_close(grad, autograd, rtol=1e-13, atol=1e-16)  # of 1 / 7 at most
+    alone = loss.value_and_grad(logits, hot(target))
+    torch.testing.assert_close(alone, loss.value_and_grad(logits, target), rtol=0, atol=0)
+
+
 def test_mse_has_the_stated_scale() -> None:
     logits = torch.tensor([[[1.0, 2.0, -1.0]]], dtype=torch.float64)
     value = build("mse").value(logits, torch.tensor([1]))

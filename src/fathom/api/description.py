@@ -104,7 +104,7 @@ def read_description(text: str) -> Mapping[str, Any]:
 def read_model(plain: Mapping[str, Any]) -> ModelConfig:
     """Read a network's settings from a run's `config`."""
     return ModelConfig(
-        name=plain["name"],
+        name=_read_choice(plain["name"]),
         hidden=tuple(plain["hidden"]),
         activation=tuple(map(_read_choice, plain["activation"])),
         init=_read_choice(plain["init"]),

@@ -104,13 +104,13 @@ def _recorded(row: Mapping[str, Any], config: Mapping[str, Any]) -> Prediction:
     model = read_model(config["model"])
     if row["num_features"] is None or row["input_mean_square"] is None:
         reason = "an earlier version of Fathom trained it and did not record its input"
-        return without_prediction(model.depth, reason)
+        return without_prediction(max(1, model.depth), reason)
     inputs = InputStatistics(row["input_mean_square"], row["input_cosine"])
     num_probes = row["num_probes"] or config["record"]["probe_size"]  # not in earlier folders
     try:
         return predict_model(model, row["num_features"], inputs, num_probes)
     except ComponentError as error:  # such as a function of a module that is not allowed here
-        return without_prediction(model.depth, str(error))
+        return without_prediction(max(1, model.depth), str(error))
 
 
 def prediction_rows(run_id: str, prediction: Prediction) -> pl.DataFrame:

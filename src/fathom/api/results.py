@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING, Any, Literal, Self, final
 import polars as pl
 from torch import Tensor, nn
 
-from fathom.activations import ACTIVATIONS
 from fathom.api.description import read_description, read_model
 from fathom.api.predicted_runs import predict_recorded
 from fathom.engine.precision import dtype_of
 from fathom.errors import FathomError, StoreError, suggestion
 from fathom.figures.frames import Frames, final_metrics
 from fathom.figures.verdict_table import forecast, verdict_table
-from fathom.models.mlp import MLP, LayerWeights
+from fathom.models.build import is_mlp, new_network
 from fathom.records import RUN_COLUMNS
 from fathom.store.integrity import Damage
 from fathom.store.results import StudyFolder
@@ -237,15 +236,15 @@ class Results:
                 unknown here.
         """
         tensors = self.weights(run, which)
-        run_id = self._row(run)["run_id"]
-        config = self._configs[run_id]
+        row = self._row(run)
+        config = self._configs[row["run_id"]]
         model = read_model(config["model"])
-        layers = [
-            LayerWeights(tensors[f"layers.{index}.weight"], tensors[f"layers.{index}.bias"])
-            for index in range(model.depth + 1)
-        ]
-        activations = [ACTIVATIONS.build(choice) for choice in model.activation]
-        net = MLP(layers, activations, dtype_of(config["precision"]), model.norm, model.skip)
+        if is_mlp(model):  # an earlier version did not record the shape of samples
+            shape, num_classes = _ends(tensors, model.depth)
+        else:
+            shape = tuple(map(int, row["sample_shape"].split("x")))
+            num_classes = row["num_classes"]
+        net = new_network(model, shape, num_classes, dtype_of(config["precision"]))
         net.load_state_dict(tensors)
         return net.eval()
 
@@ -279,3 +278,8 @@ class Results:
             "processor": machine["bits"]["cpu"],
             "digest": self.digest,
         }
+
+
+def _ends(tensors: Mapping[str, Tensor], depth: int) -> tuple[tuple[int], int]:
+    """Tell an mlp's inputs and outputs from its weights."""
+    return (tensors["layers.0.weight"].shape[1],), tensors[f"layers.{depth}.bias"].shape[0]

@@ -31,6 +31,7 @@ from fathom.engine.single import SingleEngine
 from fathom.engine.stacked import CPU, StackedEngine
 from fathom.engine.tables import CohortResult, collect_result
 from fathom.errors import FathomError
+from fathom.models.build import count_network
 from fathom.spec.grid import Run
 
 ONE_BY_ONE: Final[dict[str, type[SingleEngine | ReferenceEngine]]] = {
@@ -90,7 +91,7 @@ class CohortTraining:
         self.progress = new_progress(
             self.width,
             runs[0].train.epochs + 1,
-            runs[0].model.depth + 1,
+            count_network(runs[0].model, data.sample_shape, data.num_classes).num_layers,
             keep_histograms=runs[0].record.histograms,
         )
 

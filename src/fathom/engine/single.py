@@ -8,32 +8,24 @@ autograd on purpose; that every built-in slope equals autograd is the activation
 Shapes: R runs (trained one by one), B batch, I in, O out, L layers.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from fathom.activations import ACTIVATIONS
-from fathom.activations.base import Activation
+from fathom.data.augment import augment
 from fathom.data.splits import Part, PreparedData
 from fathom.engine.base import EVALUATION_BATCH, Scores, TrainingSums
+from fathom.engine.hooks import measure_network
 from fathom.engine.precision import dtype_of
 from fathom.engine.probes import LayerView, relative_change
 from fathom.engine.steps import batch_indices, learning_rate
 from fathom.losses import LOSSES
-from fathom.models.mlp import MLP, initial_weights
+from fathom.models.build import initial_network
 from fathom.optimizers import OPTIMIZERS
+from fathom.seeds import derive_seed, generator
 from fathom.spec.grid import Run
-
-
-def build_network(run: Run, num_features: int, num_classes: int) -> MLP:
-    """Build a run's network with its initial weights."""
-    weights = initial_weights(run, num_features, num_classes)
-    activations = [ACTIVATIONS.build(choice) for choice in run.model.activation]
-    model = run.model
-    return MLP(weights, activations, dtype_of(run.precision), model.norm, model.skip)
 
 
 class Trainer:
@@ -41,45 +33,62 @@ class Trainer:
 
     def __init__(self, run: Run, data: PreparedData) -> None:
         self.run, self.data = run, data
-        self.net = build_network(run, data.num_features, data.num_classes)
+        self.net = initial_network(
+            run, data.sample_shape, data.num_classes, dtype_of(run.precision)
+        )
+        self.layers = self.net.measured()
         rule = OPTIMIZERS.build(run.train.optimizer)
         self.optimizer = rule.torch(self.net.parameters(), run.train.lr)
         self.loss = LOSSES.build(run.loss)
         self.step = 0
-        self.ratios = torch.full((len(self.net.layers),), float("nan"), dtype=torch.float64)
+        self.ratios = torch.full((len(self.layers),), float("nan"), dtype=torch.float64)
 
     def inputs(self, part: Part, index: Tensor | slice) -> Tensor:
         """Return scaled samples `[B, I]`."""
         return self.data.scale(part.inputs[index], dtype_of(self.run.precision))
 
     def losses_and_hits(self, x: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        """Return loss and hit of each sample, `[B]`; the loss can be differentiated."""
+        """Return loss and hit of each sample, `[B]`; the loss can be differentiated.
+
+        The hit of a sample with several labels is the share of classes that were told right.
+        """
         logits = self.net(x)
         # A loss record speaks of R runs; one network is a stack of one.
-        return self.loss.value(logits[None], target)[0], logits.argmax(1) == target
+        losses = self.loss.value(logits[None], target)[0]
+        if target.dim() == 2:
+            return losses, ((logits > 0) == (target > 0)).double().mean(1)
+        return losses, logits.argmax(1) == target
 
     def train_epoch(self, epoch: int) -> tuple[float, float, float, int]:
         """Train one epoch; return mean loss, share of hits, last rate, first bad step or -1."""
         self.net.train()
-        batches = batch_indices(self.run, len(self.data.train.targets), epoch)
-        loss_sum, hit_sum, first_bad = 0.0, 0, -1
-        for index in batches:
-            lr = learning_rate(self.run, self.step, len(batches))
-            self.step += 1
-            before = [linear.weight.detach().clone() for linear in self._linears()]
-            x, target = self.inputs(self.data.train, index), self.data.train.targets[index]
-            losses, hits = self.losses_and_hits(x, target)
-            self.descend(losses.mean(), lr)
-            batch_loss = losses.detach().double().sum()
-            loss_sum, hit_sum = loss_sum + float(batch_loss), hit_sum + int(hits.sum())
-            if first_bad < 0 and not torch.isfinite(batch_loss):
-                first_bad = self.step
-        pairs = zip(before, self._linears(), strict=True)
-        self.ratios = torch.cat([
-            relative_change(w[None], m.weight.detach()[None]) for w, m in pairs
-        ])
+        run, train = self.run, self.data.train
+        batches = batch_indices(run, len(train.targets), epoch)
+        chance = generator(run.data.seed, "augment", epoch)
+        loss_sum, hit_sum, first_bad = 0.0, 0.0, -1
+        with _dropping_out(derive_seed(run.study_seed, "dropout", run.seed, epoch)):
+            for index in batches:
+                lr = learning_rate(run, self.step, len(batches))
+                self.step += 1
+                before = self._weights() if index is batches[-1] else []
+                images = augment(
+                    train.inputs[index], self.data.sample_shape, run.data.augment, chance
+                )
+                x = self.data.scale(images, dtype_of(run.precision))
+                losses, hits = self.losses_and_hits(x, train.targets[index])
+                self.descend(losses.mean(), lr)
+                batch_loss = losses.detach().double().sum()
+                loss_sum, hit_sum = loss_sum + float(batch_loss), hit_sum + float(hits.sum())
+                if first_bad < 0 and not torch.isfinite(batch_loss):
+                    first_bad = self.step
+        pairs = zip(before, self._weights(), strict=True)
+        self.ratios = torch.cat([relative_change(old[None], new[None]) for old, new in pairs])
         seen = sum(len(index) for index in batches)
         return loss_sum / seen, hit_sum / seen, lr, first_bad
+
+    def _weights(self) -> list[Tensor]:
+        """Return copies of the measured layers' weights."""
+        return [layer.linear.weight.detach().clone() for layer in self.layers]
 
     def descend(self, loss: Tensor, lr: float) -> None:
         """Take one step down the gradient of a scalar loss."""
@@ -91,71 +100,33 @@ class Trainer:
             nn.utils.clip_grad_norm_(self.net.parameters(), self.run.train.clip_norm)
         self.optimizer.step()
 
-    def _linears(self) -> list[nn.Linear]:
-        return list(self.net.layers)  # type: ignore[arg-type]
-
     def evaluate(self, part: Part) -> tuple[float, float]:
         """Return mean loss and share of hits on a part of the data."""
         self.net.eval()
-        loss_sum, hit_sum = 0.0, 0
+        loss_sum, hit_sum = 0.0, 0.0
         with torch.no_grad():
             for start in range(0, len(part.targets), EVALUATION_BATCH):
                 piece = slice(start, start + EVALUATION_BATCH)
                 losses, hits = self.losses_and_hits(self.inputs(part, piece), part.targets[piece])
                 loss_sum += float(losses.double().sum())
-                hit_sum += int(hits.sum())
+                hit_sum += float(hits.sum())
         return loss_sum / len(part.targets), hit_sum / len(part.targets)
 
     def probe(self) -> list[LayerView]:
         """Measure every layer on the probe batch, as a stack of one."""
-        self.net.eval()
         size = self.run.record.probe_size
         x, target = self.inputs(self.data.train, slice(size)), self.data.train.targets[:size]
-        with _outputs(self._linears()) as pre, _outputs(self.net.norms) as arguments:
-            losses, _ = self.losses_and_hits(x, target)
-        weights = [linear.weight for linear in self._linears()]
-        grads = torch.autograd.grad(losses.mean(), [*pre, *weights])
-        units = [
-            _at_units(phi, argument.detach())
-            for phi, argument in zip(self.net.activations, arguments, strict=True)
-        ]
-        units.append(_Units(None, None, None))  # the output layer has no activation
-        return [
-            LayerView(
-                pre=pre[i].detach().T[None],
-                **units[i]._asdict(),
-                grad_pre=grads[i].T[None],
-                grad_weight=grads[len(pre) + i].T[None],
-                weight=weights[i].detach().T[None],
-            )
-            for i in range(len(pre))
-        ]
-
-
-class _Units(NamedTuple):
-    """What a `LayerView` says of a layer's activation."""
-
-    act: Tensor | None
-    slope: Tensor | None
-    saturation_slope: Tensor | None
-
-
-def _at_units(phi: Activation, argument: Tensor) -> _Units:
-    """Look at an activation where it is evaluated, `[B, O]`."""
-    steepest = torch.tensor([phi.saturation_slope], dtype=torch.float64)
-    return _Units(phi.value(argument).T[None], phi.slope(argument).T[None], steepest)
+        return measure_network(
+            self.net, self.layers, lambda: self.losses_and_hits(x, target)[0].mean()
+        )
 
 
 @contextmanager
-def _outputs(modules: Iterable[nn.Module]) -> Iterator[list[Tensor]]:
-    """Collect what modules return while the context lasts."""
-    found: list[Tensor] = []
-    hooks = [m.register_forward_hook(lambda *a: found.append(a[2])) for m in modules]
-    try:
-        yield found
-    finally:
-        for hook in hooks:
-            hook.remove()
+def _dropping_out(seed: int) -> Iterator[None]:
+    """Draw what torch draws by itself (dropout) from a seed, and leave its generator as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
 
 
 class SingleEngine:

@@ -14,7 +14,7 @@ from torch import Tensor
 from fathom.data.inputs import input_statistics
 from fathom.data.splits import PreparedData
 from fathom.engine.progress import EPOCH_VALUES, LAYER_VALUES, QUANTITIES, Progress
-from fathom.models.mlp import num_parameters
+from fathom.models.build import count_network
 from fathom.records import Outcome
 from fathom.spec.grid import Run
 
@@ -75,8 +75,7 @@ def _run_columns(runs: Sequence[Run], progress: Progress, data: PreparedData) ->
     num = len(runs)
     seconds = progress.epochs[:, :num, EPOCH_VALUES.index("epoch_time_s")].nansum(0)
     sizes = [
-        num_parameters(data.num_features, run.model.hidden, data.num_classes, run.model.norm)
-        for run in runs
+        count_network(run.model, data.sample_shape, data.num_classes).parameters for run in runs
     ]
     probe_size = runs[0].record.probe_size
     inputs = input_statistics(data, probe_size)
@@ -90,6 +89,7 @@ def _run_columns(runs: Sequence[Run], progress: Progress, data: PreparedData) ->
         "best_epoch": progress.best_epoch[:num].numpy(),
         "num_parameters": np.array(sizes),
         "num_features": np.full(num, data.num_features),
+        "sample_shape": np.full(num, "x".join(map(str, data.sample_shape))),
         "num_classes": np.full(num, data.num_classes),
         "num_probes": np.full(num, min(probe_size, len(data.train.inputs))),
         "input_mean_square": np.full(num, inputs.mean_square),

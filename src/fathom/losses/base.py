@@ -35,7 +35,8 @@ class Loss:
             logits: a fresh tensor `[R, B, K]`, which the caller may overwrite.
         joint: `joint(logits_RBK, target_B)` gives both at once, equal up to rounding, where they
             share most of their work.
-        target: What `target_B` holds; `class` means labels 0 to K - 1 as int64.
+        target: What `target_B` holds; `class` means labels 0 to K - 1 as int64, `classes` that 0 and
+            1 for each class, `[B, K]`, are taken as well.
         formula: The loss of one sample as one line of text.
         source: Where the definition comes from.
     """
@@ -44,7 +45,7 @@ class Loss:
     value: Callable[[Tensor, Tensor], Tensor]
     grad: Gradient
     joint: Joint | None = None
-    target: Literal["class"] = "class"
+    target: Literal["class", "classes"] = "class"
     formula: str = ""
     source: str = ""
 
@@ -165,6 +166,8 @@ def subtract_at_label(values_RBK: Tensor, target_B: Tensor, amount: float = 1.0)
 
 
 def scale_at_label(values_RBK: Tensor, target_B: Tensor, factor: float) -> Tensor:
-    """Return a copy that is multiplied by a number where the label is."""
+    """Return a copy that is multiplied by a number where the label is, or labels `[B, K]` are."""
+    if target_B.dim() == 2:
+        return torch.where(target_B > 0, values_RBK * factor, values_RBK)
     index_RB1 = label_index(values_RBK, target_B)
     return values_RBK.scatter(-1, index_RB1, values_RBK.gather(-1, index_RB1) * factor)

@@ -18,7 +18,7 @@ from fathom.registry import check_number
 
 
 def bce(pos_weight: float = 1.0) -> Loss:
-    """Binary cross entropy of each class's sigmoid with the one-hot target, in nats.
+    """Binary cross entropy of each class's sigmoid with its label, in nats.
 
     With the logit turned round at the label, z_y = -x_y and else z_k = x_k, a class costs
     ln(1 + e^(z_k)), times the weight at the label. The derivative is sigmoid(x_k) / B, and at the
@@ -26,7 +26,8 @@ def bce(pos_weight: float = 1.0) -> Loss:
 
     The scale: summed over classes, averaged over the batch only. It is K times torch's
     `binary_cross_entropy_with_logits` with the same `pos_weight`. Finite for logits of any size up
-    to 1e30. Not covered: several labels for a sample; one weight for each class.
+    to 1e30. A sample may have several labels, each turned round. Not covered: one weight for each
+    class.
 
     Args:
         pos_weight: w, weight of the label's own class, above 0, at most 1e6; K - 1 makes up for
@@ -60,6 +61,7 @@ def bce(pos_weight: float = 1.0) -> Loss:
         value=value,
         grad=gradient_of(joint),
         joint=joint,
+        target="classes",
         formula="w ln(1 + e^(-x_y)) + sum_{k != y} ln(1 + e^(x_k))",
         source='Bishop 2006, "Pattern Recognition and Machine Learning", sec. 5.2',
     )

@@ -1,14 +1,16 @@
 """The multilayer perceptron as an ordinary module, and its initial weights for every engine."""
 
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import pairwise, zip_longest
 from typing import Final, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.utils import skip_init
 
 from fathom.activations import ACTIVATIONS, Activation
+from fathom.architectures.base import Act, MeasuredLayer
 from fathom.initializers import INITIALIZERS, layer_initializers
 from fathom.seeds import generator
 from fathom.spec.grid import Norm, Run, Skip
@@ -72,21 +74,6 @@ def initial_weights(run: Run, num_features: int, num_classes: int) -> list[Layer
     return layers
 
 
-class _Elementwise(torch.autograd.Function):
-    """phi with the record's own slope as its derivative."""
-
-    @staticmethod
-    def forward(ctx, h: Tensor, phi: Activation) -> Tensor:  # type: ignore[no-untyped-def]  # noqa: ANN001 - as torch calls it
-        ctx.save_for_backward(h)
-        ctx.phi = phi
-        return phi.value(h)
-
-    @staticmethod
-    def backward(ctx, grad: Tensor) -> tuple[Tensor, None]:  # type: ignore[no-untyped-def]  # noqa: ANN001 - as torch calls it
-        (h,) = ctx.saved_tensors
-        return grad * ctx.phi.slope(h), None
-
-
 class _BatchNorm(nn.Module):
     """torch's `BatchNorm1d` without its count of batches, which nothing depends on."""
 
@@ -121,8 +108,10 @@ def _norm(norm: Norm, num_units: int, dtype: torch.dtype) -> nn.Module:
 class MLP(nn.Module):
     """Linear layers with an elementwise activation between them, as they are or with remedies.
 
+    Its parameters are not set: they are drawn or loaded.
+
     Args:
-        weights: One entry per linear layer; copied.
+        sizes: (fan_in, fan_out) of each linear layer.
         activations: One fewer than the layers.
         dtype: Floating-point type of parameters and activations.
         norm: What stands between a hidden linear layer and its activation.
@@ -133,25 +122,27 @@ class MLP(nn.Module):
 
     def __init__(
         self,
-        weights: Sequence[LayerWeights],
+        sizes: Sequence[tuple[int, int]],
         activations: Sequence[Activation],
         dtype: torch.dtype,
         norm: Norm = "none",
         skip: Skip = "none",
     ) -> None:
         super().__init__()
-        self.activations = tuple(activations)
         self.skip: Skip = skip
-        self.layers = nn.ModuleList()
-        for weight, bias in weights:
-            linear = nn.Linear(weight.shape[1], weight.shape[0], dtype=dtype)
-            linear.load_state_dict({"weight": weight, "bias": bias})
-            self.layers.append(linear)
-        self.norms = nn.ModuleList(_norm(norm, len(w.bias), dtype) for w in weights[:-1])
+        linears = [skip_init(nn.Linear, i, o, dtype=dtype) for i, o in sizes]
+        self.layers = nn.ModuleList(linears)
+        self.norms = nn.ModuleList(_norm(norm, o, dtype) for _, o in sizes[:-1])
+        self.acts = nn.ModuleList(Act(phi) for phi in activations)
+
+    def measured(self) -> Sequence[MeasuredLayer]:
+        """Return the linear maps from the input to the output."""
+        pairs = zip_longest(self.layers, self.acts)
+        return [MeasuredLayer(f"layers.{index}", *pair) for index, pair in enumerate(pairs)]
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the logits of a batch `[B, I]`."""
-        for linear, norm, phi in zip(self.layers, self.norms, self.activations, strict=False):
-            act = _Elementwise.apply(norm(linear(x)), phi)  # type: ignore[no-untyped-call]  # torch's
-            x = x + act if has_skip(self.skip, x.shape[1], act.shape[1]) else act
+        for linear, norm, act in zip(self.layers, self.norms, self.acts, strict=False):
+            y = act(norm(linear(x)))
+            x = x + y if has_skip(self.skip, x.shape[1], y.shape[1]) else y
         return self.layers[-1](x)  # type: ignore[no-any-return]  # a module list forgets types

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from fathom.activations import ACTIVATIONS
+from fathom.architectures import ARCHITECTURES
 from fathom.data.config import DataConfig
 from fathom.errors import ComponentError
 from fathom.initializers import INITIALIZERS, layer_initializers
@@ -106,7 +107,14 @@ def _varying(study: StudyModel) -> dict[str, dict[Plain, str]]:
     return found
 
 
+def _is_mlp(cell: Cell) -> bool:
+    return ARCHITECTURES.build(cell["model.name"]).build is None
+
+
 def _hidden(cell: Cell) -> tuple[int, ...]:
+    """Return the widths of an mlp's hidden layers; none of another architecture."""
+    if not _is_mlp(cell):
+        return ()
     hidden: tuple[int, ...] | None = cell.get("model.hidden")
     return (cell["model.width"],) * cell["model.depth"] if hidden is None else hidden
 
@@ -114,7 +122,9 @@ def _hidden(cell: Cell) -> tuple[int, ...]:
 def _faults(study: StudyModel, cell: Cell) -> Iterator[Fault]:
     """Find what is wrong with one run: combinations that the axes allow but training does not."""
     activation, depth = cell["activation"], len(_hidden(cell))
-    if isinstance(activation, tuple) and len(activation) != depth:
+    if not _is_mlp(cell):
+        yield from _no_mlp(study, cell)
+    elif isinstance(activation, tuple) and len(activation) != depth:
         message = f"per_layer names {len(activation)} activations for {depth} hidden layers"
         yield ("activation",), message
     if cell["train.patience"] is not None and cell["data.protocol"] == "train_test":
@@ -129,6 +139,21 @@ def _faults(study: StudyModel, cell: Cell) -> Iterator[Fault]:
             yield ("init",), message
     if study.engine == "reference":
         yield from _not_by_hand(phis, cell)
+
+
+def _no_mlp(study: StudyModel, cell: Cell) -> Iterator[Fault]:
+    """Find what image networks cannot have."""
+    name = cell["model.name"].name
+    if study.engine != "single":
+        message = f"engine {study.engine} trains mlp alone; for {name} set engine: single"
+        yield ("engine",), message
+    if isinstance(cell["activation"], tuple):
+        yield ("activation",), f"per_layer is for mlp; give {name} one activation"
+    for key in ("norm", "skip"):
+        if cell[f"model.{key}"] != "none":
+            known = ARCHITECTURES.parameters(name)
+            way = f"write name: {{name: {name}, norm: ...}}" if key in known else f"{name} has none"
+            yield ("model", key), f"model.{key} is for mlp; {way}"
 
 
 def _not_by_hand(activations: Iterable[Choice], cell: Cell) -> Iterator[Fault]:
@@ -160,7 +185,8 @@ def _obstacle(init: Choice, activation: Choice) -> str:
 
 def _run(study: StudyModel, cell: Cell, seed: int, written: tuple[tuple[str, str], ...]) -> Run:
     hidden, activation = _hidden(cell), cell["activation"]
-    per_layer = activation if isinstance(activation, tuple) else (activation,) * len(hidden)
+    times = len(hidden) if _is_mlp(cell) else 1
+    per_layer = activation if isinstance(activation, tuple) else (activation,) * times
     data, train = _part(cell, "data"), _part(cell, "train")
     return Run(
         name="",
@@ -174,7 +200,7 @@ def _run(study: StudyModel, cell: Cell, seed: int, written: tuple[tuple[str, str
             **data,
         ),
         model=ModelConfig(
-            name=study.model.name,
+            name=cell["model.name"],
             hidden=hidden,
             activation=per_layer,
             init=cell["init"],

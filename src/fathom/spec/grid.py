@@ -18,15 +18,16 @@ class ModelConfig:
     """The network of one run.
 
     Attributes:
-        name: Architecture; `mlp`.
-        hidden: Width of each hidden layer, from the input on.
-        activation: One choice for each hidden layer.
+        name: Architecture with its parameters, such as `mlp` or `resnet18`.
+        hidden: Width of each hidden layer of an mlp, from the input on; empty for others.
+        activation: One choice for each hidden layer; one for all layers where it is no mlp.
         init: Initializer of every weight matrix and bias.
-        norm: Normalisation of every hidden layer's pre-activations.
-        skip: `residual` adds a hidden layer's input to its output where both have one width.
+        norm: Normalisation of every hidden layer's pre-activations; of an mlp.
+        skip: `residual` adds a hidden layer's input to its output where both have one width; of an
+            mlp.
     """
 
-    name: str
+    name: Choice
     hidden: tuple[int, ...]
     activation: tuple[Choice, ...]
     init: Choice
@@ -35,7 +36,7 @@ class ModelConfig:
 
     @property
     def depth(self) -> int:
-        """Number of hidden layers."""
+        """Number of an mlp's hidden layers; 0 for other architectures."""
         return len(self.hidden)
 
 

@@ -9,6 +9,7 @@ from typing import Annotated, Final, Literal, get_args
 from pydantic import BaseModel, ConfigDict
 
 from fathom.activations import ACTIVATIONS
+from fathom.architectures import ARCHITECTURES
 from fathom.data.config import Protocol, Scaling
 from fathom.data.datasets import DATASETS
 from fathom.initializers import INITIALIZERS
@@ -64,10 +65,10 @@ class DataSettings(Part):
 
 
 class ModelSettings(Part):
-    """The network: depth and width, or the width of each hidden layer."""
+    """The network: an mlp by depth and width, or the width of each hidden layer; or another."""
 
-    name: Annotated[Literal["mlp"], Word(("mlp",))] = "mlp"
-    """Architecture."""
+    name: Annotated[tuple[Choice, ...], Axis(Component(ARCHITECTURES))] = (Choice("mlp"),)
+    """Architecture; all but mlp are image networks, need engine: single and know no other key."""
     depth: Annotated[tuple[int, ...], Axis(DEPTH)] = (5,)
     """Number of hidden layers."""
     width: Annotated[tuple[int, ...], Axis(WIDTH)] = (128,)

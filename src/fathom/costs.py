@@ -1,0 +1,156 @@
+"""What a run costs: operations, memory and time, of a multilayer perceptron or any other network.
+
+Times are rough: a product's speed is measured, and shares and overheads were, once, elsewhere.
+"""
+
+import functools
+import time
+from collections.abc import Sequence
+from typing import Final
+
+import torch
+
+from fathom.activations import ACTIVATIONS
+from fathom.data.datasets import Sizes
+from fathom.engine.base import EVALUATION_BATCH
+from fathom.engine.steps import steps_per_epoch
+from fathom.models.build import count_network, is_mlp
+from fathom.models.mlp import num_parameters
+from fathom.optimizers import OPTIMIZERS
+from fathom.registry import Choice
+from fathom.spec.grid import Run
+
+# Bytes that a step of a cohort touches; cohorts beyond it were slower, see docs/log.md.
+CACHE_BUDGET: Final = 12 * 2**20
+LARGEST_COHORT: Final = 32
+EXPECTED_SHARE: Final = 0.6  # of the product peak that whole epochs reach, recording included
+EXPECTED_IMAGE_SHARE: Final = 0.25  # likewise, of convolutions and attention
+LAYER_STEP_S: Final = 100e-6  # seconds that one layer costs a step beside its products
+LAYER_PROBE_S: Final = 1e-3  # seconds to measure one layer once, in a small cohort
+PROCESS_BYTES: Final = 310 * 2**20  # a worker that has imported everything and trained nothing
+
+
+def product_rate(device: str = "cpu") -> float:
+    """Measure the speed of a batched 128-wide product on one core or a GPU, in operations/s."""
+    num = 4 if device == "cpu" else 256
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        a, b = (torch.rand(num, 128, 128, device=device) for _ in range(2))
+        times = []
+        for _ in range(7):
+            start = time.perf_counter()
+            for _ in range(10):
+                c = torch.bmm(a, b)
+            c[0, 0, 0].item()  # waits for a GPU
+            times.append((time.perf_counter() - start) / 10)
+    finally:
+        torch.set_num_threads(threads)
+    return num * 2 * 128**3 / sorted(times)[len(times) // 2]
+
+
+def cohort_size(runs: Sequence[Run], num_features: int, num_classes: int) -> int:
+    """Return how many runs like these a core trains best at once.
+
+    A step should stay near the core: weights with their optimizer's state, and activations. The
+    more runs, the less each one's share of what a step costs beside its products.
+
+    Args:
+        runs: Of one cohort's shapes and update; they may differ in activation.
+        num_features: Of the data.
+        num_classes: Of the data.
+    """
+    run = runs[0]
+    if not is_mlp(run.model):
+        return 1  # one such network fills a core
+    parameters = num_parameters(num_features, run.model.hidden, num_classes, run.model.norm)
+    slots = OPTIMIZERS.build(run.train.optimizer).num_slots
+    buffers = sum(map(_buffers, runs)) / len(runs)
+    activations = run.train.batch_size * sum(run.model.hidden) * buffers
+    working_set = (parameters * (1 + slots) + activations) * _item_size(run)
+    return max(2, min(LARGEST_COHORT, int(CACHE_BUDGET / working_set)))
+
+
+def _buffers(run: Run) -> int:
+    """Return what a hidden unit keeps for backward: phi(h), and more where that is not enough."""
+    further = any(map(_keeps, set(run.model.activation)))
+    return 1 + further + (run.model.norm != "none") + (run.model.skip != "none")
+
+
+@functools.cache
+def _keeps(activation: Choice) -> bool:
+    return ACTIVATIONS.build(activation).keeps
+
+
+def _item_size(run: Run) -> int:
+    return 8 if run.precision == "float64" else 4
+
+
+def epoch_flops(run: Run, sizes: Sizes) -> float:
+    """Count the operations of a run's epoch: forward, backward to input and weights, measuring."""
+    forward = count_network(run.model, sizes.sample_shape, sizes.num_classes).flops
+    first = 2 * sizes.num_features * run.model.hidden[0] if run.model.hidden else 0
+    training = sizes.num_train * (3 * forward - first)  # nothing differentiates the data
+    measuring = (sizes.num_validation + sizes.num_test) * forward
+    return float(training + measuring + run.record.probe_size * 3 * forward)
+
+
+def epoch_seconds(runs: Sequence[Run], sizes: Sizes, rate: float) -> float:
+    """Estimate the time of a cohort's epoch on one core or a GPU.
+
+    Args:
+        runs: Of one cohort.
+        sizes: Of their data.
+        rate: Operations per second of a product, as `product_rate` measures it.
+    """
+    run = runs[0]
+    known = is_mlp(run.model)
+    flops = len(runs) * epoch_flops(run, sizes)
+    times = 1 if run.engine == "stacked" else len(runs)  # the others train one after another
+    share = EXPECTED_SHARE if known else EXPECTED_IMAGE_SHARE
+    return flops / (rate * share) + times * _epoch_overhead_s(run, sizes)
+
+
+def _epoch_overhead_s(run: Run, sizes: Sizes) -> float:
+    """Return the time of an epoch that does not depend on the width or the number of runs."""
+    train = run.train
+    steps = steps_per_epoch(sizes.num_train, train.batch_size, drop_last=train.drop_last)
+    passes = (sizes.num_validation + sizes.num_test) / EVALUATION_BATCH
+    num_layers = count_network(run.model, sizes.sample_shape, sizes.num_classes).num_layers
+    return num_layers * (LAYER_STEP_S * (steps + passes / 3) + LAYER_PROBE_S)
+
+
+def memory_bytes(runs: Sequence[Run], sizes: Sizes) -> float:
+    """Add up what a worker holds at its peak: while it loads the data, or measures and saves."""
+    data, cohort = data_bytes(sizes), sum(run_bytes(run, sizes) for run in runs)
+    if runs[0].engine == "stacked":
+        cohort *= max(2, len(runs)) / len(runs)  # a single run is padded to two
+    return PROCESS_BYTES + data + max(data, cohort)  # data are copied once, when they are cut
+
+
+def data_bytes(sizes: Sizes) -> float:
+    return sizes.num_samples * sizes.num_features * sizes.item_size
+
+
+def run_bytes(run: Run, sizes: Sizes) -> float:
+    """Return the bytes of one run of a cohort: its weights in every copy, its units."""
+    parameters = count_network(run.model, sizes.sample_shape, sizes.num_classes).parameters
+    slots = OPTIMIZERS.build(run.train.optimizer).num_slots
+    kept = {"best_and_last": 2, "last": 1, "none": 0}[run.record.weights]
+    # The values and the probe's gradients; then a state and its file, or new weights to keep.
+    copies = 2 + slots + kept + max(2 * (1 + slots + kept), 2 * min(1, kept))
+    numbers = _mlp_numbers(run, sizes) if is_mlp(run.model) else _image_numbers(run, sizes)
+    return (copies * parameters + numbers) * _item_size(run)
+
+
+def _mlp_numbers(run: Run, sizes: Sizes) -> int:
+    """Count what forward keeps, and what the probe keeps of every layer: h and dL/dh."""
+    units = sum(run.model.hidden) + sizes.num_classes
+    rows = max(run.train.batch_size, run.record.probe_size, EVALUATION_BATCH)
+    return units * (rows * _buffers(run) + 2 * run.record.probe_size)
+
+
+def _image_numbers(run: Run, sizes: Sizes) -> int:
+    """Count what autograd keeps of a batch, or of the probe batch beside all h and dL/dh."""
+    kept = count_network(run.model, sizes.sample_shape, sizes.num_classes).activation_numbers
+    return kept * max(run.train.batch_size, 2 * run.record.probe_size)

@@ -1,0 +1,124 @@
+"""From a run's settings to its network, whatever the architecture: built, drawn, counted."""
+
+import functools
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from fathom.activations import ACTIVATIONS
+from fathom.architectures import ARCHITECTURES
+from fathom.architectures.base import Act, Architecture, ImageShape, Network, image_shape, reset
+from fathom.architectures.count import Counts, count
+from fathom.errors import FathomError
+from fathom.initializers import INITIALIZERS, fans, layer_initializers
+from fathom.models.mlp import MLP, layer_sizes, num_parameters
+from fathom.seeds import generator
+from fathom.spec.grid import ModelConfig, Run
+
+
+def is_mlp(model: ModelConfig) -> bool:
+    """Tell whether a network is a multilayer perceptron, which has layers as settings."""
+    return ARCHITECTURES.build(model.name).build is None
+
+
+def new_network(
+    model: ModelConfig, sample_shape: Sequence[int], num_classes: int, dtype: torch.dtype
+) -> Network:
+    """Build a network whose parameters are still to be drawn or loaded.
+
+    Args:
+        model: Its settings.
+        sample_shape: Shape of a sample of the data.
+        num_classes: Number of logits.
+        dtype: Floating-point type of parameters and activations.
+
+    Returns:
+        A module `[B, I] -> [B, K]`; an image network takes `[B, C, H, W]` as well.
+
+    Raises:
+        FathomError: If the data do not fit the architecture.
+    """
+    activations = [ACTIVATIONS.build(choice) for choice in model.activation]
+    architecture = ARCHITECTURES.build(model.name)
+    if architecture.build is None:
+        sizes = layer_sizes(math.prod(sample_shape), model.hidden, num_classes)
+        return MLP(sizes, activations, dtype, model.norm, model.skip)
+    shape = _image_shape(architecture, sample_shape)
+    (phi,) = activations
+    with _explained(architecture), torch.device("meta"):
+        network = architecture.build(shape, num_classes, lambda: Act(phi))
+    network.register_forward_pre_hook(functools.partial(_as_images, shape))
+    return network.to_empty(device="cpu").to(dtype)
+
+
+def _as_images(
+    shape: ImageShape, _network: nn.Module, args: tuple[Tensor, ...]
+) -> tuple[Tensor, ...]:
+    (x,) = args
+    return (x.unflatten(1, shape) if x.dim() == 2 else x,)
+
+
+def initial_network(
+    run: Run, sample_shape: Sequence[int], num_classes: int, dtype: torch.dtype
+) -> Network:
+    """Build a run's network with its initial weights.
+
+    The weights of every measured layer are drawn by the run's initializer, in float64. The key of
+    their generator names the study's seed, the replicate and the layer, and nothing else: networks
+    that differ in activation, depth or initializer share their base draws layer by layer.
+
+    Raises:
+        FathomError: If the data do not fit the architecture.
+    """
+    network = new_network(run.model, sample_shape, num_classes, dtype)
+    reset(network, generator(run.study_seed, "learned", run.seed))
+    layers = network.measured()
+    phis = [ACTIVATIONS.build(choice) for choice in run.model.activation]
+    if not is_mlp(run.model):
+        phis *= len(layers) - 1
+    inits = layer_initializers(INITIALIZERS.build(run.model.init), phis)
+    for index, (layer, init) in enumerate(zip(layers, inits, strict=True)):
+        weight, bias = layer.linear.weight, layer.linear.bias
+        init.weight(weight, generator(run.study_seed, "weights", run.seed, index))
+        if bias is not None:
+            fan_in, _ = fans(weight)
+            init.bias(bias, fan_in, generator(run.study_seed, "bias", run.seed, index))
+    return network
+
+
+def count_network(model: ModelConfig, sample_shape: Sequence[int], num_classes: int) -> Counts:
+    """Count a network's parameters and layers, and what one sample takes to pass it.
+
+    Raises:
+        FathomError: If the data do not fit the architecture.
+    """
+    architecture = ARCHITECTURES.build(model.name)
+    if architecture.build is not None:
+        shape = _image_shape(architecture, sample_shape)
+        with _explained(architecture):
+            return count(architecture, shape, num_classes)
+    num_features = math.prod(sample_shape)
+    sizes = layer_sizes(num_features, model.hidden, num_classes)
+    return Counts(
+        parameters=num_parameters(num_features, model.hidden, num_classes, model.norm),
+        flops=sum(2 * fan_in * fan_out for fan_in, fan_out in sizes),
+        activation_numbers=num_features + sum(model.hidden),
+        num_layers=len(sizes),
+    )
+
+
+@contextmanager
+def _explained(architecture: Architecture) -> Iterator[None]:
+    """Name the architecture where data do not fit it."""
+    try:
+        yield
+    except ValueError as error:
+        raise FathomError(f"model '{architecture.name}': {error}") from error
+
+
+def _image_shape(architecture: Architecture, sample_shape: Sequence[int]) -> ImageShape:
+    with _explained(architecture):
+        return image_shape(sample_shape)
