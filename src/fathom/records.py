@@ -169,6 +169,15 @@ HISTOGRAM_COLUMNS: Final = (
     ),
 )
 
+SCORE_COLUMNS: Final = (
+    _RUN_ID,
+    Column(name="sample", unit="1", kind="int", meaning="Sample of the test part, from 0."),
+    Column(name="class", unit="1", kind="int", meaning="Class, counted from 0."),
+    Column(name="class_name", unit="1", kind="text", meaning="Its name, or its number."),
+    Column(name="label", unit="1", kind="int", meaning="1 if the sample is of the class, else 0."),
+    Column(name="logit", unit="1", meaning="What the run's best network answers."),
+)
+
 RUN_COLUMNS: Final = (
     _RUN_ID,
     Column(name="name", unit="1", kind="text", meaning="Readable name, unique in the study."),

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -19,6 +21,7 @@ LAYER_VALUES: Final = tuple(
 )
 QUANTITIES: Final = ("pre_activation", "activation", "grad_weight")
 State = dict[str, Tensor]
+Columns = dict[str, npt.NDArray[np.generic]]
 
 
 @dataclass(slots=True, kw_only=True)

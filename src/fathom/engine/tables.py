@@ -13,13 +13,11 @@ from torch import Tensor
 
 from fathom.data.inputs import input_statistics
 from fathom.data.splits import PreparedData
-from fathom.engine.progress import EPOCH_VALUES, LAYER_VALUES, QUANTITIES, Progress
+from fathom.engine.progress import EPOCH_VALUES, LAYER_VALUES, QUANTITIES, Columns, Progress
+from fathom.engine.scores import score_columns
 from fathom.models.build import count_network
 from fathom.records import Outcome
 from fathom.spec.grid import Run
-
-Columns = dict[str, npt.NDArray[np.generic]]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CohortResult:
@@ -30,6 +28,7 @@ class CohortResult:
         epochs: Columns of `records.EPOCH_COLUMNS`.
         layers: Columns of `records.LAYER_COLUMNS`.
         histograms: Columns of `records.HISTOGRAM_COLUMNS`; empty unless asked for.
+        scores: Columns of `records.SCORE_COLUMNS`; empty unless asked for.
         weights: `<run_id>/<best|last>/layers.<l>.<weight|bias>` in `nn.Linear`'s layout, and
             `norms.<l>.<weight|bias|running_mean|running_var>` where there are any. `best` is
             left out where the last epoch was the best, or none was. The last weights of a run
@@ -40,6 +39,7 @@ class CohortResult:
     epochs: Columns
     layers: Columns
     histograms: Columns
+    scores: Columns
     weights: dict[str, Tensor]
 
 
@@ -51,6 +51,7 @@ def collect_result(runs: Sequence[Run], progress: Progress, data: PreparedData) 
         epochs=_epoch_columns(runs, progress.epochs, ends),
         layers=_layer_columns(runs, progress.layers, ends),
         histograms=_histogram_columns(runs, progress.histograms, ends),
+        scores=score_columns(runs, progress, data),
         weights=_member_weights(runs, progress),
     )
 

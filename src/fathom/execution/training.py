@@ -209,6 +209,6 @@ def _saver(every_s: float, report: Report) -> Callable[[Callable[[], State]], No
 
 
 def _tables(result: CohortResult) -> Iterator[tuple[Any, Any]]:
-    for name in ("runs", "epochs", "layers", "histograms"):
+    for name in ("runs", "epochs", "layers", "histograms", "scores"):
         if columns := getattr(result, name):
             yield name, columns

@@ -212,6 +212,7 @@ def _run(study: StudyModel, cell: Cell, seed: int, written: tuple[tuple[str, str
         record=RecordConfig(
             probe_size=study.record.probe_size,
             histograms=study.record.histograms,
+            scores=study.record.scores,
             weights=study.record.weights,
         ),
         cell=written,

@@ -74,11 +74,13 @@ class RecordConfig:
     Attributes:
         probe_size: Samples in the fixed probe batch, the first of the training part.
         histograms: Also keep histograms of activations, pre-activations and weight gradients.
+        scores: Also keep what the best network answers on the test part.
         weights: Which weights are kept.
     """
 
     probe_size: int
     histograms: bool
+    scores: bool = False
     weights: Literal["best_and_last", "last", "none"]
 
 

@@ -111,6 +111,8 @@ class RecordSettings(Part):
     """Samples in the fixed batch that layers are measured on."""
     histograms: Annotated[bool, Flag()] = False
     """Also keep histograms of activations, pre-activations and weight gradients."""
+    scores: Annotated[bool, Flag()] = False
+    """Also keep what the best network answers on the test part, for metrics of each class."""
     weights: Annotated[Weights, Word(get_args(Weights))] = "best_and_last"
     """Which weights are kept."""
 

@@ -1,7 +1,7 @@
 """A study's folder: what is committed in it, who works on what, and how it is read.
 
     <out>/<study>/  study.yaml  plan.json  training.log  manifest  lock  quarantine/
-                    cohorts/<id>/  epochs.parquet  layers.parquet  runs.parquet  histograms.parquet
+                    cohorts/<id>/  epochs.parquet  layers.parquet  runs.parquet  histograms.parquet  scores.parquet
                                    weights.safetensors  lock  state  state.previous
 
 Only what the manifest lists exists. A cohort is committed once, all its files first, its record
@@ -165,7 +165,7 @@ class StudyFolder:
 
         Args:
             cohort_id: The cohort, claimed by this object.
-            frames: `epochs`, `layers`, `runs` and, if recorded, `histograms`.
+            frames: `epochs`, `layers`, `runs` and, if recorded, `histograms` and `scores`.
             weights: Named `<run_id>/<best|last>/<name>`, see `models.mlp.MLP`; may be empty.
             meta: Anything else to remember, as JSON values.
 

@@ -20,23 +20,26 @@ from fathom.records import (
     HISTOGRAM_COLUMNS,
     LAYER_COLUMNS,
     RUN_COLUMNS,
+    SCORE_COLUMNS,
     Column,
 )
 
-TableName = Literal["epochs", "layers", "runs", "histograms"]
+TableName = Literal["epochs", "layers", "runs", "histograms", "scores"]
 COLUMNS: Final[Mapping[TableName, tuple[Column, ...]]] = {
     "epochs": EPOCH_COLUMNS,
     "layers": LAYER_COLUMNS,
     "runs": RUN_COLUMNS,
     "histograms": HISTOGRAM_COLUMNS,
+    "scores": SCORE_COLUMNS,
 }
 KEYS: Final[Mapping[TableName, tuple[str, ...]]] = {
     "epochs": ("run_id", "epoch"),
     "layers": ("run_id", "epoch", "layer"),
     "runs": ("run_id",),
     "histograms": ("run_id", "epoch", "layer", "quantity", "bin"),
+    "scores": ("run_id", "sample", "class"),
 }
-# What makes two results the same; histograms follow from the weights and are not compared.
+# What makes two results the same; histograms and scores follow from the weights and are not compared.
 CANONICAL: Final[tuple[TableName, ...]] = ("epochs", "layers", "runs")
 _TYPES: Final = {"text": pl.String, "int": pl.Int64, "float": pl.Float64}
 
