@@ -12,8 +12,8 @@ torch's global generator:
 * all else, through `reset(network, generator)`: scales 1 and shifts 0 of normalisations, running
   means 0 and variances 1, and `Learned` numbers from the generator.
 
-A network that is built under `torch.device("meta")` and then moved by `to_empty` draws nothing while
-it is built; its activations' records must have been made outside of that context.
+A network that is built under `torch.device("meta")` and then moved by `to_empty` draws nothing
+while it is built; its activations' records must have been made outside of that context.
 
 Shapes: B batch, C channels, H height, W width, K classes.
 """

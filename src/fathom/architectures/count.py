@@ -30,8 +30,8 @@ class Counts(NamedTuple):
             attention; a multiply-add counts as two. Normalisations, activations and poolings are
             left out.
         activation_numbers: What an image's forward pass keeps for backward, the image included, in
-            numbers of 4 bytes (a pooling keeps indices of 8). An upper bound where attention
-            is computed in one piece, without its logits in memory.
+            numbers of 4 bytes (a pooling keeps indices of 8). An upper bound for attention, whose
+            weights are counted: computed in one piece they are never kept.
         num_layers: Measured layers.
     """
 
@@ -46,7 +46,8 @@ def count(architecture: Architecture | Choice, image_shape: ImageShape, num_clas
     """Count a network's parameters, and what one image takes to pass it.
 
     Nothing is computed: tensors have shapes and no memory (torch's device `meta`). All activations
-    are taken to keep their argument alone, as `Act` does.
+    keep their argument alone, see `Act`. The first count of a process makes torch import a second's
+    worth of modules; another takes a fraction of a second, and one that was made before no time.
 
     Args:
         architecture: What to build, or how a study writes it. Equal choices are counted once.
@@ -75,15 +76,16 @@ def count(architecture: Architecture | Choice, image_shape: ImageShape, num_clas
 
 
 def _pass(network: nn.Module, images: Tensor) -> tuple[int, int]:
-    """Return the operations of a forward pass, and the bytes that it keeps beside parameters."""
-    own = {id(tensor.untyped_storage()) for tensor in network.parameters()}
+    """Return the operations of a forward pass, and the bytes that it keeps beside the network."""
     kept: dict[int, torch.UntypedStorage] = {}
 
     def keep(tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()
-        kept[storage._cdata] = storage
+        kept[storage._cdata] = storage  # what several maps read is kept once
         return tensor
 
     with FlopCounterMode(display=False) as counter, saved_tensors_hooks(keep, lambda kept: kept):
         network(images)
+    for own in (*network.parameters(), *network.buffers()):
+        kept.pop(own.untyped_storage()._cdata, None)
     return counter.get_total_flops(), sum(storage.nbytes() for storage in kept.values())

@@ -35,8 +35,9 @@ def resnet18(
 
     Args:
         stem: `large` is a 7x7 convolution of stride 2 and 3x3 pooling, as published for 224 x 224;
-            `small` is a 3x3 convolution, as published for 32 x 32 (sec. 4.2), so that four stages
-            still see 4 x 4 positions. `auto` is large where both sides have 128 pixels or more.
+            `small` is a 3x3 convolution, as in the paper's narrower networks for 32 x 32, so that
+            the last stage still sees 4 x 4 positions. `auto` is large where both sides have 128
+            pixels or more.
         norm: What stands between each convolution and its activation or sum.
         dropout: Share of what the output layer reads that a training step leaves out, from 0 to
             below 1; published without.

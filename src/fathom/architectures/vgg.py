@@ -42,7 +42,7 @@ def vgg11(
             below 1; the published value is 0.5.
         classifier: Widths of its hidden layers. By default two, as wide as what the classifier
             reads and 4096 at most: 4096 and 4096 at 224 x 224, as published; 512 and 512 at
-            32 x 32, where 4096 would put 21 of 30 million parameters behind 512 numbers.
+            32 x 32, where 4096 would put 19 of 28 million parameters behind 512 numbers.
 
     Raises:
         ValueError: If a value is not allowed.

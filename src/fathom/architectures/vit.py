@@ -88,9 +88,8 @@ def _warnings(head_width: int) -> tuple[str, ...]:
     if head_width >= _NARROWEST_HEAD:
         return ()
     return (
-        f"vit: each head has width / heads = {head_width} numbers; below {_NARROWEST_HEAD} attention "
-        "is known to train badly, and dividing by their root changes little. "
-        "Take fewer heads or a larger width",
+        f"vit: each head has width / heads = {head_width} numbers; attention is known to train "
+        f"badly below {_NARROWEST_HEAD}. Take fewer heads or a larger width",
     )
 
 
