@@ -5,12 +5,13 @@ from dataclasses import replace
 
 import pytest
 
-from fathom import plan
+from fathom import costs
+from fathom.costs import LARGEST_COHORT, cohort_size, product_rate
 from fathom.data.config import DataConfig
 from fathom.data.datasets import Sizes
 from fathom.errors import FathomError
-from fathom.plan import LARGEST_COHORT, cohort_id, cohort_size, make_plan, product_rate
-from fathom.spec.grid import Run
+from fathom.plan import make_plan
+from fathom.spec.grid import Run, cohort_id
 
 RATE = 1e9  # a round speed, so that times can be worked out by hand
 
@@ -19,6 +20,7 @@ def sizes(config: DataConfig) -> Sizes:
     assert config.name == "digits"
     return Sizes(
         num_features=64,
+        sample_shape=(64,),
         num_classes=10,
         num_train=1000,
         num_validation=200,
@@ -97,8 +99,8 @@ def test_operations_and_time_by_hand(make_run: Callable[..., Run]) -> None:
     measuring = 500 * 2 * products + 64 * 6 * products
     assert cohort.flops == 2 * (training + measuring)
     layer_steps = 3 * (32 + 500 / 256 / 3)  # evaluation is a third of a step
-    overhead = layer_steps * plan.LAYER_STEP_S + 3 * plan.LAYER_PROBE_S
-    epoch_s = cohort.flops / (plan.EXPECTED_SHARE * RATE) + overhead
+    overhead = layer_steps * costs.LAYER_STEP_S + 3 * costs.LAYER_PROBE_S
+    epoch_s = cohort.flops / (costs.EXPECTED_SHARE * RATE) + overhead
     assert cohort.estimated_s == pytest.approx(4 * epoch_s)
 
 
@@ -162,12 +164,12 @@ def test_cohorts_shrink_with_what_a_step_touches(make_run: Callable[..., Run]) -
     assert size() == LARGEST_COHORT
     assert 2 <= size(**deep) < size(hidden=(128,) * 20) < size(hidden=(128,) * 5)
     # By hand: 784-128x5-10 has 167,818 parameters and 5 x 128 x 128 activations, 4 bytes each.
-    assert size(hidden=(128,) * 5) == plan.CACHE_BUDGET // (4 * (167_818 + 81_920))
+    assert size(hidden=(128,) * 5) == costs.CACHE_BUDGET // (4 * (167_818 + 81_920))
     assert size(hidden=(128,) * 5, activation="gelu") < size(hidden=(128,) * 5)
     # With both remedies every unit keeps three numbers for backward, and two more are trained.
     numbers = 167_818 + 5 * 2 * 128 + 3 * 81_920
     remedies = {"norm": "batch_norm", "skip": "residual"}
-    assert size(hidden=(128,) * 5, **remedies) == plan.CACHE_BUDGET // (4 * numbers)
+    assert size(hidden=(128,) * 5, **remedies) == costs.CACHE_BUDGET // (4 * numbers)
     assert size(hidden=(128,) * 5, optimizer="adam") < size(hidden=(128,) * 5)
     assert size(**deep, precision="float64") == 2
 
@@ -180,4 +182,4 @@ def test_a_gpu_takes_as_many_runs_as_its_memory_holds(make_run: Callable[..., Ru
     assert len(large.cohorts) == 1
     assert 1 < len(small.cohorts) < len(cpu.cohorts)
     for cohort in small.cohorts:
-        assert cohort.memory_mb - plan.PROCESS_BYTES / 2**20 < 2**10
+        assert cohort.memory_mb - costs.PROCESS_BYTES / 2**20 < 2**10

@@ -109,8 +109,8 @@ class FathomEpochs(Rival):
 
 
 def _runs(setting: Setting) -> list[Run]:
+    from fathom.costs import cohort_size
     from fathom.data.config import DataConfig
-    from fathom.plan import cohort_size
     from fathom.registry import Choice
     from fathom.spec.grid import ModelConfig, RecordConfig, Run, TrainConfig
 

@@ -129,6 +129,7 @@ def memory_bytes(runs: Sequence[Run], sizes: Sizes) -> float:
 
 
 def data_bytes(sizes: Sizes) -> float:
+    """Return the bytes of all parts of a data set in memory."""
     return sizes.num_samples * sizes.num_features * sizes.item_size
 
 

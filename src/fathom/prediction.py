@@ -77,8 +77,8 @@ def network_of(model: ModelConfig, num_features: int, inputs: InputStatistics) -
     """Turn settings into what theory works on: one variance for each layer.
 
     Raises:
-        NotCoveredError: If it is no mlp, layers are normalised or skipped, or the weights have a mean other than
-            0 or are not independent.
+        NotCoveredError: If it is no mlp, layers are normalised or skipped, or the weights have a
+            mean other than 0 or are not independent.
     """
     if not is_mlp(model):
         raise NotCoveredError(

@@ -15,6 +15,7 @@ from fathom.api.predicted_runs import predict_recorded
 from fathom.engine.precision import dtype_of
 from fathom.errors import FathomError, StoreError, suggestion
 from fathom.figures.frames import Frames, final_metrics
+from fathom.figures.metric_tables import class_table, metric_table
 from fathom.figures.verdict_table import forecast, verdict_table
 from fathom.models.build import is_mlp, new_network
 from fathom.records import RUN_COLUMNS
@@ -70,10 +71,28 @@ class Results:
         """One row for each bin; empty unless the study records histograms."""
         return self._store.table("histograms")
 
+    @property
+    def scores(self) -> pl.DataFrame:
+        """What each run's best network answers on the test part; empty unless recorded."""
+        return self.frames.scores
+
+    @cached_property
+    def metrics(self) -> pl.DataFrame:
+        """Accuracy, precision, recall, F1 and average precision of each run that recorded scores.
+
+        See `fathom.figures.metric_tables.metric_table` for the columns.
+        """
+        return metric_table(self.frames.runs, self.scores)
+
+    @cached_property
+    def class_metrics(self) -> pl.DataFrame:
+        """The same for each class, see `fathom.figures.metric_tables.class_table`."""
+        return class_table(self.frames.runs, self.scores)
+
     @cached_property
     def frames(self) -> Frames:
         """What figures are drawn from: the finished runs in the study's order."""
-        tables = self._store.tables("runs", "epochs", "layers")
+        tables = self._store.tables("runs", "epochs", "layers", "scores")
         columns = pl.DataFrame(
             [{"run_id": run["id"], **run["columns"]} for run in self._description["runs"]],
             infer_schema_length=None,
@@ -86,6 +105,7 @@ class Results:
             epochs=tables["epochs"],
             layers=tables["layers"],
             settings=settings,
+            scores=tables["scores"],
         )
 
     @cached_property
@@ -240,9 +260,10 @@ class Results:
         config = self._configs[row["run_id"]]
         model = read_model(config["model"])
         if is_mlp(model):  # an earlier version did not record the shape of samples
-            shape, num_classes = _ends(tensors, model.depth)
+            shape = [tensors["layers.0.weight"].shape[1]]
+            num_classes = len(tensors[f"layers.{model.depth}.bias"])
         else:
-            shape = tuple(map(int, row["sample_shape"].split("x")))
+            shape = [int(side) for side in row["sample_shape"].split("x")]
             num_classes = row["num_classes"]
         net = new_network(model, shape, num_classes, dtype_of(config["precision"]))
         net.load_state_dict(tensors)
@@ -278,8 +299,3 @@ class Results:
             "processor": machine["bits"]["cpu"],
             "digest": self.digest,
         }
-
-
-def _ends(tensors: Mapping[str, Tensor], depth: int) -> tuple[tuple[int], int]:
-    """Tell an mlp's inputs and outputs from its weights."""
-    return (tensors["layers.0.weight"].shape[1],), tensors[f"layers.{depth}.bias"].shape[0]

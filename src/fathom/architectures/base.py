@@ -20,7 +20,7 @@ Shapes: B batch, C channels, H height, W width, K classes.
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, Protocol, get_args
+from typing import Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor, nn
@@ -79,12 +79,16 @@ class MeasuredLayer(NamedTuple):
     act: Act | None
 
 
-class Network(Protocol):
-    """A module that can be trained and measured: `[B, C, H, W] -> [B, K]`, logits."""
+class Network(nn.Module):
+    """A module that can be trained and measured: samples to logits `[B, K]`."""
 
     def measured(self) -> Sequence[MeasuredLayer]:
-        """Return the linear maps from the input to the output."""
-        ...
+        """Return the linear maps from the input to the output.
+
+        Raises:
+            NotImplementedError: If a kind of network does not say.
+        """
+        raise NotImplementedError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +106,7 @@ class Architecture:
     """
 
     name: str
-    build: Callable[[ImageShape, int, Callable[[], Act]], nn.Module] | None
+    build: Callable[[ImageShape, int, Callable[[], Act]], Network] | None
     source: str = ""
     warnings: tuple[str, ...] = ()
 

@@ -5,7 +5,7 @@ Shapes: C channels, H height, W width.
 
 import functools
 import math
-from typing import Final, NamedTuple, cast
+from typing import Final, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from fathom.activations import ACTIVATIONS
 from fathom.architectures import ARCHITECTURES
-from fathom.architectures.base import Act, Architecture, ImageShape, Network
+from fathom.architectures.base import Act, Architecture, ImageShape
 from fathom.registry import Choice
 
 _BATCH: Final = 2  # batch_norm refuses a single sample
@@ -71,7 +71,7 @@ def count(architecture: Architecture | Choice, image_shape: ImageShape, num_clas
         parameters=sum(parameter.numel() for parameter in network.parameters()),
         flops=flops // _BATCH,
         activation_numbers=math.ceil(kept_bytes / (_WORD * _BATCH)),
-        num_layers=len(cast(Network, network).measured()),
+        num_layers=len(network.measured()),
     )
 
 

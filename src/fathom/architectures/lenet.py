@@ -9,6 +9,7 @@ from fathom.architectures.base import (
     Architecture,
     ImageShape,
     MeasuredLayer,
+    Network,
     measured,
 )
 from fathom.registry import check_number
@@ -20,7 +21,7 @@ def lenet(*, dropout: float = 0.0) -> Architecture:
     """Two 5x5 convolutions with pooling, then 120 and 84 units."""
     check_number("dropout", dropout, minimum=0, below=1)
 
-    def build(shape: ImageShape, num_classes: int, act: Callable[[], Act]) -> nn.Module:
+    def build(shape: ImageShape, num_classes: int, act: Callable[[], Act]) -> Network:
         return LeNet(shape, num_classes, act, dropout)
 
     return Architecture(
@@ -30,7 +31,7 @@ def lenet(*, dropout: float = 0.0) -> Architecture:
     )
 
 
-class LeNet(nn.Module):
+class LeNet(Network):
     """LeNet-5 without padding: `[B, C, H, W] -> [B, K]`.
 
     Raises:

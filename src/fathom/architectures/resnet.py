@@ -11,6 +11,7 @@ from fathom.architectures.base import (
     ImageShape,
     Linear,
     MeasuredLayer,
+    Network,
     Normalise,
     check_norm,
     convolution,
@@ -50,7 +51,7 @@ def resnet18(
     check_norm(norm)
     check_number("dropout", dropout, minimum=0, below=1)
 
-    def build(shape: ImageShape, num_classes: int, act: Callable[[], Act]) -> nn.Module:
+    def build(shape: ImageShape, num_classes: int, act: Callable[[], Act]) -> Network:
         is_large = stem == "large" or (stem == "auto" and min(shape[1:]) >= _LARGE)
         return ResNet(shape[0], num_classes, act, norm, dropout, is_large=is_large)
 
@@ -94,7 +95,7 @@ class Block(nn.Module):
         return self.act2(branch + x)  # type: ignore[no-any-return]  # a module's call forgets types
 
 
-class ResNet(nn.Module):
+class ResNet(Network):
     """ResNet-18: `[B, C, H, W] -> [B, K]`."""
 
     def __init__(

@@ -11,6 +11,7 @@ from fathom.architectures.base import (
     Architecture,
     ImageShape,
     MeasuredLayer,
+    Network,
     Normalise,
     chain,
     check_norm,
@@ -52,7 +53,7 @@ def vgg11(
     for index, width in enumerate(classifier or ()):
         check_number(f"classifier[{index}]", width, minimum=1, whole=True)
 
-    def build(shape: ImageShape, num_classes: int, act: Callable[[], Act]) -> nn.Module:
+    def build(shape: ImageShape, num_classes: int, act: Callable[[], Act]) -> Network:
         return VGG(shape, num_classes, act, norm, dropout, classifier)
 
     return Architecture(
@@ -62,7 +63,7 @@ def vgg11(
     )
 
 
-class VGG(nn.Module):
+class VGG(Network):
     """VGG-11: `[B, C, H, W] -> [B, K]`."""
 
     def __init__(

@@ -17,6 +17,7 @@ from fathom.architectures.base import (
     Learned,
     Linear,
     MeasuredLayer,
+    Network,
     measured,
 )
 from fathom.registry import check_number
@@ -72,7 +73,7 @@ def vit(
         raise ValueError(f"width: got {width}; must be a multiple of heads, which is {heads}")
     settings = _Settings(width, heads, layers, mlp_ratio, scale, dropout)
 
-    def build(shape: ImageShape, num_classes: int, act: Callable[[], Act]) -> nn.Module:
+    def build(shape: ImageShape, num_classes: int, act: Callable[[], Act]) -> Network:
         return ViT(shape, num_classes, act, _fitting_patch(shape, patch), settings)
 
     return Architecture(
@@ -160,7 +161,7 @@ class Block(nn.Module):
         return x + self.drop(self.linear2(hidden))  # type: ignore[no-any-return]  # a module's call forgets types
 
 
-class ViT(nn.Module):
+class ViT(Network):
     """A vision transformer: `[B, C, H, W] -> [B, K]`."""
 
     def __init__(

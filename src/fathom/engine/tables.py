@@ -19,6 +19,7 @@ from fathom.models.build import count_network
 from fathom.records import Outcome
 from fathom.spec.grid import Run
 
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CohortResult:
     """Everything recorded of a cohort.

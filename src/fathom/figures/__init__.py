@@ -12,6 +12,8 @@ from fathom.figures import (
     accuracy_curves,
     activation_statistics,
     activations_at_init,
+    class_scores,
+    confusion_matrix,
     factor_comparison,
     gradient_by_layer,
     gradient_heatmap,
@@ -19,6 +21,7 @@ from fathom.figures import (
     inits_at_activation,
     layer_maps,
     loss_curves,
+    pr_curves,
     prediction_by_layer,
     prediction_scatter,
     training_time,
@@ -82,6 +85,8 @@ FIGURES: Final[dict[str, FigureSpec]] = {
         _spec(gradient_by_layer, layer_maps.MAX_RUNS),
         _spec(prediction_by_layer, prediction_by_layer.MAX_RUNS),
         _spec(activation_statistics, activation_statistics.MAX_RUNS),
+        _spec(pr_curves, class_scores.MAX_RUNS),
+        _spec(confusion_matrix, class_scores.MAX_RUNS),
     )
 }
 

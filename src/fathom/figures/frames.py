@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 
 from fathom.errors import FathomError, suggestion
-from fathom.records import PREDICTION_COLUMNS
+from fathom.records import PREDICTION_COLUMNS, SCORE_COLUMNS, Column
 
 REPLICATE = "seed"  # repeats of one cell: summarised by median and range, never told apart
 BASIC = ("activation", "init", "depth")  # columns that the runs always have, swept or not
@@ -22,9 +22,17 @@ class FigureError(FathomError):
     """A figure that makes no sense for a study, or an option that it does not take."""
 
 
-def _no_predictions() -> pl.DataFrame:
+def _empty(columns: tuple[Column, ...]) -> pl.DataFrame:
     kinds = {"text": pl.String, "int": pl.Int64, "float": pl.Float64}
-    return pl.DataFrame(schema={c.name: kinds[c.kind] for c in PREDICTION_COLUMNS})
+    return pl.DataFrame(schema={c.name: kinds[c.kind] for c in columns})
+
+
+def _no_predictions() -> pl.DataFrame:
+    return _empty(PREDICTION_COLUMNS)
+
+
+def _no_scores() -> pl.DataFrame:
+    return _empty(SCORE_COLUMNS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +47,7 @@ class Frames:
         settings: Names of the swept settings, columns of `runs`.
         predictions: `records.PREDICTION_COLUMNS`; a run without rows has no prediction.
         obstacles: Why, for each such run id.
+        scores: `records.SCORE_COLUMNS` of the runs that recorded them.
         study_runs: All runs of the study when `runs` is a choice of them, so that a value keeps its
             colour whatever is chosen.
     """
@@ -49,6 +58,7 @@ class Frames:
     settings: tuple[str, ...]
     predictions: pl.DataFrame = field(default_factory=_no_predictions)
     obstacles: Mapping[str, str] = field(default_factory=dict)
+    scores: pl.DataFrame = field(default_factory=_no_scores)
     study_runs: pl.DataFrame | None = None
 
     @property
@@ -133,6 +143,7 @@ def select(frames: Frames, **wanted: object) -> Frames:
         epochs=frames.epochs.filter(pl.col("run_id").is_in(ids)),
         layers=frames.layers.filter(pl.col("run_id").is_in(ids)),
         predictions=frames.predictions.filter(pl.col("run_id").is_in(ids)),
+        scores=frames.scores.filter(pl.col("run_id").is_in(ids)),
         study_runs=frames.study_runs if frames.study_runs is not None else frames.runs,
     )
 

@@ -35,8 +35,8 @@ class Loss:
             logits: a fresh tensor `[R, B, K]`, which the caller may overwrite.
         joint: `joint(logits_RBK, target_B)` gives both at once, equal up to rounding, where they
             share most of their work.
-        target: What `target_B` holds; `class` means labels 0 to K - 1 as int64, `classes` that 0 and
-            1 for each class, `[B, K]`, are taken as well.
+        target: What `target_B` holds; `class` means labels 0 to K - 1 as int64, `classes` that 0
+            and 1 for each class, `[B, K]`, are taken as well.
         formula: The loss of one sample as one line of text.
         source: Where the definition comes from.
     """

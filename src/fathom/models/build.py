@@ -58,7 +58,7 @@ def _as_images(
     shape: ImageShape, _network: nn.Module, args: tuple[Tensor, ...]
 ) -> tuple[Tensor, ...]:
     (x,) = args
-    return (x.unflatten(1, shape) if x.dim() == 2 else x,)
+    return (x.view(len(x), *shape) if x.dim() == 2 else x,)
 
 
 def initial_network(
@@ -112,7 +112,11 @@ def count_network(model: ModelConfig, sample_shape: Sequence[int], num_classes: 
 
 @contextmanager
 def _explained(architecture: Architecture) -> Iterator[None]:
-    """Name the architecture where data do not fit it."""
+    """Name the architecture where data do not fit it.
+
+    Raises:
+        FathomError: In place of a ValueError.
+    """
     try:
         yield
     except ValueError as error:

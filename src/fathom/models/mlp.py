@@ -7,10 +7,9 @@ from typing import Final, NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.nn.utils import skip_init
 
 from fathom.activations import ACTIVATIONS, Activation
-from fathom.architectures.base import Act, MeasuredLayer
+from fathom.architectures.base import Act, MeasuredLayer, Network, measured
 from fathom.initializers import INITIALIZERS, layer_initializers
 from fathom.seeds import generator
 from fathom.spec.grid import Norm, Run, Skip
@@ -105,7 +104,7 @@ def _norm(norm: Norm, num_units: int, dtype: torch.dtype) -> nn.Module:
     return _BatchNorm(num_units, dtype) if norm == "batch_norm" else nn.Identity()
 
 
-class MLP(nn.Module):
+class MLP(Network):
     """Linear layers with an elementwise activation between them, as they are or with remedies.
 
     Its parameters are not set: they are drawn or loaded.
@@ -130,15 +129,16 @@ class MLP(nn.Module):
     ) -> None:
         super().__init__()
         self.skip: Skip = skip
-        linears = [skip_init(nn.Linear, i, o, dtype=dtype) for i, o in sizes]
-        self.layers = nn.ModuleList(linears)
+        with torch.device("meta"):  # nothing is drawn that is overwritten
+            linears = [nn.Linear(i, o, dtype=dtype) for i, o in sizes]
+        self.layers = nn.ModuleList(linears).to_empty(device="cpu")
         self.norms = nn.ModuleList(_norm(norm, o, dtype) for _, o in sizes[:-1])
         self.acts = nn.ModuleList(Act(phi) for phi in activations)
 
     def measured(self) -> Sequence[MeasuredLayer]:
         """Return the linear maps from the input to the output."""
         pairs = zip_longest(self.layers, self.acts)
-        return [MeasuredLayer(f"layers.{index}", *pair) for index, pair in enumerate(pairs)]
+        return measured(self, list(pairs))  # type: ignore[arg-type]  # a module list forgets types
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the logits of a batch `[B, I]`."""

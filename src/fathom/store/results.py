@@ -1,8 +1,8 @@
 """A study's folder: what is committed in it, who works on what, and how it is read.
 
     <out>/<study>/  study.yaml  plan.json  training.log  manifest  lock  quarantine/
-                    cohorts/<id>/  epochs.parquet  layers.parquet  runs.parquet  histograms.parquet  scores.parquet
-                                   weights.safetensors  lock  state  state.previous
+                    cohorts/<id>/  epochs.parquet  layers.parquet  runs.parquet  histograms.parquet
+                                   scores.parquet  weights.safetensors  lock  state  state.previous
 
 Only what the manifest lists exists. A cohort is committed once, all its files first, its record
 last, and not changed again. Every file is compared with its hash before anything parses it; one

@@ -39,7 +39,7 @@ KEYS: Final[Mapping[TableName, tuple[str, ...]]] = {
     "histograms": ("run_id", "epoch", "layer", "quantity", "bin"),
     "scores": ("run_id", "sample", "class"),
 }
-# What makes two results the same; histograms and scores follow from the weights and are not compared.
+# What makes two results the same; histograms and scores follow from the weights, not compared.
 CANONICAL: Final[tuple[TableName, ...]] = ("epochs", "layers", "runs")
 _TYPES: Final = {"text": pl.String, "int": pl.Int64, "float": pl.Float64}
 
