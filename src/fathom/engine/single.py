@@ -108,13 +108,17 @@ class Trainer:
 
     def probe(self) -> list[LayerView]:
         """Measure every layer on the probe batch, as a stack of one."""
-        self.net.eval()
+        self.net.train()
         size = self.run.record.probe_size
         x, target = self.inputs(self.data.train, slice(size)), self.data.train.targets[:size]
-        with _outputs(self._linears()) as pre, _outputs(self.net.norms) as arguments:
+        with (
+            _outputs(self._linears()) as pre,
+            _outputs(self.net.norms) as arguments,
+            _remembering_nothing(self.net),
+        ):
             losses, _ = self.losses_and_hits(x, target)
-        weights = [linear.weight for linear in self._linears()]
-        grads = torch.autograd.grad(losses.mean(), [*pre, *weights])
+            weights = [linear.weight for linear in self._linears()]
+            grads = torch.autograd.grad(losses.mean(), [*pre, *weights])
         units = [
             _at_units(phi, argument.detach())
             for phi, argument in zip(self.net.activations, arguments, strict=True)
@@ -144,6 +148,20 @@ def _at_units(phi: Activation, argument: Tensor) -> _Units:
     """Look at an activation where it is evaluated, `[B, O]`."""
     steepest = torch.tensor([phi.saturation_slope], dtype=torch.float64)
     return _Units(phi.value(argument).T[None], phi.slope(argument).T[None], steepest)
+
+
+@contextmanager
+def _remembering_nothing(net: nn.Module) -> Iterator[None]:
+    """Let running statistics forget the batches that go through while the context lasts.
+
+    A backward belongs inside: autograd refuses tensors that changed after the forward.
+    """
+    kept = [buffer.clone() for buffer in net.buffers()]
+    try:
+        yield
+    finally:
+        for buffer, before in zip(net.buffers(), kept, strict=True):
+            buffer.copy_(before)
 
 
 @contextmanager
