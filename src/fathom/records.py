@@ -3,14 +3,16 @@
 Conventions. *Pre-activation* h is what a linear layer returns, *activation* is phi(h). Layers
 count from 1; the last one is the output layer, which has no activation, so its activation columns
 are NaN. Epoch 0 is the state before the first step. Layer columns are measured on one fixed probe
-batch in evaluation mode, before clipping, with float64 norms. L is the mean loss over the probe
-batch.
+batch as a training step sees it, before clipping, with float64 norms. L is the mean loss over the
+probe batch.
 
 With a normalisation between the two, pre-activation columns are still those of h = W x + b, and
 activation columns those of phi and phi' at the normalised n, which is what phi is given. With a
 residual connection the activation is phi's value alone, before the layer's input is added.
-Evaluation mode means that `batch_norm` normalises by its running statistics, which are mean 0 and
-variance 1 before training: row 0 of such a network is that of one without normalisation.
+`batch_norm` takes the probe batch's own mean and variance for the layer columns, so that gradients
+are those that training follows and row 0 shows the normalised network; its running statistics do
+not change. Losses and accuracies are those with running statistics, which are mean 0 and variance 1
+before training: in row 0, those of the network without normalisation.
 """
 
 from dataclasses import dataclass

@@ -139,6 +139,9 @@ def test_a_mixed_cohort_agrees(make_run: Callable[..., Run], data: PreparedData)
         {"schedule": {"name": "step", "every": 1, "decay": 0.5}, "lr": 0.2},
         {"schedule": {"name": "cosine", "warmup_epochs": 1.5}, "optimizer": "adam", "lr": 0.01},
         {"clip_norm": 0.3, "optimizer": {"name": "sgd", "momentum": 0.9}, "drop_last": True},
+        {"norm": "layer_norm", "skip": "residual", "hidden": (16, 16)},
+        {"norm": "batch_norm", "init": "torch_default"},
+        {"norm": "batch_norm", "skip": "residual", "hidden": (16, 16), "init": "torch_default"},
     ],
     ids=str,
 )
@@ -167,7 +170,7 @@ def test_whole_trainings_record_the_same(
     for kind, exact in (("epochs", {"epoch"}), ("layers", {"epoch", "layer"})):
         stacked, *others = (getattr(result, kind) for result in tables)
         for name, other in product(set(stacked) - {"run_id", "epoch_time_s"}, others):
-            tolerance = 0 if name in exact else 1e-9
+            tolerance = 0 if name in exact else TOLERANCE
             np.testing.assert_allclose(
                 stacked[name], other[name], rtol=tolerance, atol=1e-15, err_msg=name
             )

@@ -9,6 +9,8 @@ import torch
 
 from fathom.activations import ACTIVATIONS
 from fathom.data.splits import prepare
+from fathom.engine.base import Engine
+from fathom.engine.by_hand import ReferenceEngine
 from fathom.engine.probes import (
     HISTOGRAM_BINS,
     LayerView,
@@ -131,10 +133,10 @@ def test_both_engines_measure_the_same(phi: object, make_run: Callable[..., Run]
             )
 
 
-@pytest.mark.parametrize("engine", [StackedEngine, SingleEngine])
+@pytest.mark.parametrize("engine", [StackedEngine, SingleEngine, ReferenceEngine])
 @pytest.mark.parametrize("norm", ["layer_norm", "batch_norm"])
 def test_what_is_measured_beside_a_normalisation(
-    norm: str, engine: type[StackedEngine | SingleEngine], make_run: Callable[..., Run]
+    norm: str, engine: Callable[..., Engine], make_run: Callable[..., Run]
 ) -> None:
     """h is what the affine map returns; phi and phi' are at the normalised n; no input is added."""
     remedies = {"norm": norm, "skip": "residual", "hidden": (64, 64)}
@@ -148,11 +150,8 @@ def test_what_is_measured_beside_a_normalisation(
     first = next(iter(trained.probe()))
     x = data.scale(data.train.inputs[: runs[0].record.probe_size], torch.float64)
     h = (x @ weights["layers.0.weight"].mT + weights["layers.0.bias"][:, None]).mT
-    if norm == "layer_norm":
-        mean, variance = h.mean(1, keepdim=True), h.var(1, correction=0, keepdim=True)
-    else:
-        names = ("norms.0.running_mean", "norms.0.running_var")
-        mean, variance = (weights[name][:, :, None] for name in names)
+    over = 1 if norm == "layer_norm" else 2
+    mean, variance = h.mean(over, keepdim=True), h.var(over, correction=0, keepdim=True)
     gamma, beta = (weights[f"norms.0.{name}"][:, :, None] for name in ("weight", "bias"))
     act = torch.tanh((h - mean) / (variance + 1e-5).sqrt() * gamma + beta)
     torch.testing.assert_close(first.pre, h)

@@ -13,7 +13,7 @@ from fathom.data.splits import PreparedData, prepare
 from fathom.engine.by_hand import ReferenceEngine, find_by_hand
 from fathom.engine.derivatives import check_activation, check_loss
 from fathom.engine.run import make_engine, train_cohort
-from fathom.engine.single import SingleEngine, build_network
+from fathom.engine.single import SingleEngine
 from fathom.errors import FathomError, StudyError
 from fathom.losses import LOSSES
 from fathom.optimizers import OPTIMIZERS
@@ -66,9 +66,14 @@ def test_other_names_mean_the_same(make_run: Callable[..., Run], data: PreparedD
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
-def test_every_layer_is_measured_alike(make_run: Callable[..., Run], data: PreparedData) -> None:
+@pytest.mark.parametrize("norm", ["none", "layer_norm", "batch_norm"])
+@pytest.mark.parametrize("skip", ["none", "residual"])
+def test_every_layer_is_measured_alike(
+    skip: str, norm: str, make_run: Callable[..., Run], data: PreparedData
+) -> None:
     """Each tensor of each view, not only what the tables make of it."""
-    runs = [by_hand(make_run, activation=phi, seed=1) for phi in (["gelu", "tanh"], "relu")]
+    settings = {"norm": norm, "skip": skip, "hidden": (9, 9), "seed": 1}
+    runs = [by_hand(make_run, activation=phi, **settings) for phi in (["gelu", "tanh"], "relu")]
     engines = ReferenceEngine(runs, data), SingleEngine(runs, data)
     for engine in engines:
         engine.train_epoch(1)
@@ -81,19 +86,13 @@ def test_every_layer_is_measured_alike(make_run: Callable[..., Run], data: Prepa
                 torch.testing.assert_close(mine, other, rtol=1e-9, atol=1e-14)
 
 
-def test_weights_rebuild_the_network_that_was_measured(
-    make_run: Callable[..., Run], data: PreparedData
+@pytest.mark.parametrize("norm", ["none", "layer_norm", "batch_norm"])
+def test_weights_have_the_names_and_shapes_of_every_engine(
+    norm: str, make_run: Callable[..., Run], data: PreparedData
 ) -> None:
-    run = by_hand(make_run, epochs=3, activation=["gelu", "spline_sigmoid"])
-    result = train_cohort([run], data)
-    net = build_network(run, data.num_features, data.num_classes)
-    prefix = f"{run.id}/last/"
-    net.load_state_dict({
-        k.removeprefix(prefix): v for k, v in result.weights.items() if k.startswith(prefix)
-    })
-    logits = net(data.scale(data.test.inputs, torch.float64))
-    accuracy = (logits.argmax(1) == data.test.targets).double().mean().item()
-    assert accuracy == pytest.approx(result.epochs["test_accuracy"][-1], abs=1e-12)
+    runs = [by_hand(make_run, norm=norm, skip="residual", seed=seed) for seed in (0, 1)]
+    ours, theirs = (kind(runs, data).weights() for kind in (ReferenceEngine, SingleEngine))
+    assert {x: t.shape for x, t in ours.items()} == {x: t.shape for x, t in theirs.items()}
 
 
 def test_bits_do_not_depend_on_the_number_of_threads(
@@ -114,7 +113,7 @@ def test_bits_do_not_depend_on_the_number_of_threads(
 
 
 def test_state_is_a_copy(make_run: Callable[..., Run], data: PreparedData) -> None:
-    engine = ReferenceEngine([by_hand(make_run, optimizer="adam")], data)
+    engine = ReferenceEngine([by_hand(make_run, optimizer="adam", norm="batch_norm")], data)
     engine.train_epoch(1)
     state = engine.state()
     kept = {name: tensor.clone() for name, tensor in state.items()}
@@ -140,14 +139,6 @@ def test_another_device_is_refused(
     run = make_run(engine=engine, precision="float64")
     with pytest.raises(FathomError, match=f"engine '{engine}' computes on the CPU alone"):
         make_engine([run], data, torch.device("cuda"))
-
-
-@pytest.mark.parametrize("remedy", [{"norm": "layer_norm"}, {"skip": "residual"}], ids=str)
-def test_remedies_are_refused_and_not_left_out(
-    remedy: dict[str, Any], make_run: Callable[..., Run], data: PreparedData
-) -> None:
-    with pytest.raises(FathomError, match="has no norm and no skip yet; use engine: single"):
-        train_cohort([by_hand(make_run, **remedy)], data)
 
 
 def bent(h: torch.Tensor) -> torch.Tensor:
@@ -191,6 +182,7 @@ def test_a_study_of_built_in_parts_is_accepted() -> None:
         data="digits",
         activation=["swish", {"name": "leaky_relu", "slope": 0.1}],
         loss=["ce", {"name": "hinge", "margin": 5}],
+        model={"norm": ["none", "layer_norm", "batch_norm"], "skip": ["none", "residual"]},
         engine="reference",
         precision="float64",
     )

@@ -1,19 +1,24 @@
-"""Normalised layers and residual connections, stacked against autograd, in float64."""
+"""Normalised layers and residual connections in all three engines, in float64, and their probe."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pytest
 import torch
 
 from fathom.data.splits import PreparedData, prepare
-from fathom.engine.run import train_cohort
-from fathom.engine.single import SingleEngine
-from fathom.engine.stacked import StackedEngine
-from fathom.engine.steps import coefficient_table
-from fathom.spec.grid import Run
+from fathom.engine.agreement import _SideBySide, train_side_by_side
+from fathom.engine.run import CPU, make_engine, train_cohort
+from fathom.models.mlp import NORM_EPS
+from fathom.spec.grid import RecordConfig, Run
 
-TOLERANCE = 1e-10
+ENGINES = ["stacked", "single", "reference"]
+REMEDIES = [
+    {"norm": norm, "skip": skip}
+    for norm, skip in product(["none", "layer_norm", "batch_norm"], ["none", "residual"])
+][1:]
 STEPS = 50
 
 
@@ -22,93 +27,45 @@ def data(make_run: Callable[..., Run]) -> PreparedData:
     return prepare(make_run().data, [])
 
 
-def relative_difference(a: Sequence[torch.Tensor], b: Sequence[torch.Tensor]) -> float:
-    """Largest difference of two lists of tensors, relative to the largest entry of each tensor."""
-    assert all(bool(torch.isfinite(x).all()) for x in (*a, *b)), "nothing to compare"
-    scale = [max(float(x.abs().max()), 1e-300) for x in b]
-    return max(float((x - y).abs().max()) / s for x, y, s in zip(a, b, scale, strict=True))
-
-
-def compare(runs: list[Run], data: PreparedData) -> float:
-    """Train both engines and return the largest relative difference.
-
-    It is that of any weight after any step, and of the loss on new data after the last.
-    """
-    stacked, single = StackedEngine(runs, data), SingleEngine(runs, data)
-    x_all = data.scale(data.train.inputs, torch.float64)
-    worst = 0.0
-    for step in range(STEPS):
-        index = torch.arange(step * 16, step * 16 + 16) % len(data.train.targets)
-        x, target = x_all[index], data.train.targets[index]
-        stacked.update.coefficients = step_coefficients(runs, step)
-        stacked.train_step(torch.cat([x.T, torch.ones(1, len(x)).double()]), target)
-        for trainer in single.trainers:
-            losses, _ = trainer.losses_and_hits(x, target)
-            trainer.descend(losses.mean(), trainer.run.train.lr)
-        mine, theirs = stacked.weights(), single.weights()
-        worst = max(worst, relative_difference(list(mine.values()), list(theirs.values())))
-    losses = [[engine.evaluate(data.test).loss] for engine in (stacked, single)]
-    return max(worst, relative_difference(*losses))
-
-
-def step_coefficients(runs: list[Run], step: int) -> dict[str, torch.Tensor]:
-    table = coefficient_table(runs, step + 1, 1, torch.float64)
-    return {name: rows[0] for name, rows in table.items()}
+def assert_agreement(runs: Iterable[Run], data: PreparedData) -> None:
+    """Train in batches of 16 with all three engines and compare after every step."""
+    longer = [replace(run, train=replace(run.train, epochs=STEPS, batch_size=16)) for run in runs]
+    for row in train_side_by_side(longer, data, STEPS):
+        assert row.agree, row
 
 
 @pytest.mark.parametrize(
     "optimizer",
-    [{"name": "sgd", "momentum": 0.9}, {"name": "adam", "eps": 1e-4, "weight_decay": 0.01}],
+    [
+        "sgd",
+        {"name": "sgd", "momentum": 0.9, "nesterov": True, "weight_decay": 0.01},
+        {"name": "adam", "eps": 1e-4, "weight_decay": 0.01},
+        {"name": "adamw", "eps": 1e-4},
+    ],
     ids=str,
 )
-@pytest.mark.parametrize("phi", ["relu", "tanh", "selu"])
-@pytest.mark.parametrize("skip", ["none", "residual"])
-@pytest.mark.parametrize("norm", ["none", "layer_norm", "batch_norm"])
-def test_remedies_agree(
-    norm: str,
-    skip: str,
-    phi: str,
-    optimizer: object,
-    make_run: Callable[..., Run],
-    data: PreparedData,
+@pytest.mark.parametrize("remedy", REMEDIES, ids=str)
+def test_a_mixed_cohort_agrees(
+    remedy: dict[str, object], optimizer: object, make_run: Callable[..., Run], data: PreparedData
 ) -> None:
     """Around the first layer and the third there is a residual connection, around the second not.
 
     A bias before `batch_norm` has no effect, and its gradient is rounding. So biases start away
     from 0, and Adam's eps is not so small that it makes steps of 1e-9 out of such gradients.
     """
-    remedies = {"norm": norm, "skip": skip, "hidden": (64, 12, 12), "init": "torch_default"}
-    runs = [
-        make_run(
-            activation=phi, optimizer=optimizer, precision="float64", seed=seed, lr=lr, **remedies
-        )
-        for seed, lr in [(0, 0.005), (1, 0.002)]
-    ]
-    assert compare(runs, data) <= TOLERANCE
-
-
-@pytest.mark.parametrize(
-    "optimizer",
-    ["sgd", {"name": "sgd", "weight_decay": 0.01}, {"name": "sgd", "momentum": 0.9}],
-    ids=str,
-)
-@pytest.mark.parametrize("norm", ["layer_norm", "batch_norm"])
-def test_a_mixed_normalised_cohort_agrees(
-    norm: str, optimizer: object, make_run: Callable[..., Run], data: PreparedData
-) -> None:
-    """Plain descent and decay, and activations and losses mixed."""
-    remedies = {"norm": norm, "skip": "residual", "hidden": (9, 9), "init": "torch_default"}
-    runs = [
-        make_run(
-            activation=phi, loss=loss, optimizer=optimizer, precision="float64", lr=lr, **remedies
-        )
-        for phi, loss, lr in [
-            ("relu", "cross_entropy", 0.05),
-            (["tanh", "gelu"], "mse", 0.01),
-            (["gelu", "selu"], "cross_entropy", 0.02),
-        ]
-    ]
-    assert compare(runs, data) <= TOLERANCE
+    settings = remedy | {"hidden": (64, 12, 12), "init": "torch_default", "optimizer": optimizer}
+    assert_agreement(
+        [
+            make_run(activation=phi, loss=loss, precision="float64", lr=lr, **settings)
+            for phi, loss, lr in [
+                ("relu", "cross_entropy", 0.005),
+                (["tanh", "gelu", "selu"], "mse", 0.002),
+                (["gelu", "selu", "hardswish"], "cross_entropy", 0.005),
+                ("sigmoid", {"name": "focal", "gamma": 0.5}, 0.002),
+            ]
+        ],
+        data,
+    )
 
 
 @pytest.mark.parametrize("norm", ["layer_norm", "batch_norm"])
@@ -116,47 +73,152 @@ def test_clipping_counts_the_parameters_of_norms(
     norm: str, make_run: Callable[..., Run], data: PreparedData
 ) -> None:
     remedies = {"norm": norm, "skip": "residual", "init": "torch_default", "hidden": (8, 8)}
-    runs = [
-        make_run(precision="float64", clip_norm=limit, seed=seed, **remedies)
-        for seed, limit in enumerate([0.05, 1.0, 100.0])
-    ]
-    assert compare(runs, data) <= TOLERANCE
+    assert_agreement(
+        [
+            make_run(precision="float64", clip_norm=limit, seed=seed, **remedies)
+            for seed, limit in enumerate([0.05, 1.0, 100.0])
+        ],
+        data,
+    )
 
 
 @pytest.mark.parametrize(
-    "settings",
-    [
-        {"norm": "layer_norm", "skip": "residual", "hidden": (16, 16)},
-        {"norm": "batch_norm", "skip": "residual", "hidden": (16, 16), "init": "torch_default"},
-    ],
-    ids=str,
+    "optimizer", [{"name": "sgd", "momentum": 0.9}, {"name": "adam", "eps": 1e-4}], ids=str
 )
-def test_whole_trainings_record_the_same(
-    settings: dict[str, object], make_run: Callable[..., Run], data: PreparedData
+@pytest.mark.parametrize("norm", ["layer_norm", "batch_norm"])
+def test_engines_are_told_the_whole_state(
+    norm: str, optimizer: object, make_run: Callable[..., Run], data: PreparedData
 ) -> None:
-    """Every number of every table, through batches, schedules, evaluation and measurement."""
-    tables = [
-        train_cohort(
-            [
-                make_run(
-                    engine=engine,
-                    precision="float64",
-                    epochs=3,
-                    batch_size=48,
-                    seed=seed,
-                    activation=phi,
-                    **settings,
-                )
-                for seed, phi in enumerate(["tanh", "gelu"])
-            ],
-            data,
+    """Spoilt weights, running statistics and memories of two engines: the third's replace them."""
+    settings = {"norm": norm, "optimizer": optimizer, "init": "torch_default", "lr": 0.01}
+    runs = [make_run(precision="float64", seed=seed, **settings) for seed in (0, 1)]
+    engines = _SideBySide(runs, data)
+    engines.take_step(0)
+    for by_hand, single in zip(engines.by_hand.trainers, engines.single.trainers, strict=True):
+        for array in by_hand.weights().values():
+            array *= 1.5
+        for slot in (slot for slots in by_hand.slots for slot in slots.values() if slot.ndim):
+            slot *= 1.5
+        for tensor in single.net.state_dict().values():
+            tensor.mul_(1.5)
+        for slots in single.optimizer.state.values():
+            for memory in (x for x in slots.values() if isinstance(x, torch.Tensor) and x.dim()):
+                memory.mul_(1.5)
+    engines.equalise()
+    ours, autograd, theirs = engines.weights()
+    assert set(ours) == set(autograd) == set(theirs)
+    assert all(torch.equal(ours[x], theirs[x]) for x in theirs)
+    assert all(torch.equal(autograd[x], theirs[x]) for x in theirs)
+    engines.take_step(1)
+    ours, autograd, theirs = engines.weights()
+    for name in theirs:
+        torch.testing.assert_close(ours[name], autograd[name], rtol=1e-9, atol=1e-12)
+        torch.testing.assert_close(theirs[name], autograd[name], rtol=1e-9, atol=1e-12)
+
+
+def test_networks_of_which_only_running_statistics_move_agree_about_nothing(
+    make_run: Callable[..., Run], data: PreparedData
+) -> None:
+    runs = [make_run(precision="float64", norm="batch_norm", lr=0.0, seed=seed) for seed in (0, 1)]
+    for row in train_side_by_side(runs, data, 2):
+        assert row.moved == 0
+        assert not row.agree
+
+
+# What the probe shows of batch_norm ------------------------------------------------------------
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_row_0_shows_the_normalised_network(
+    engine: str, make_run: Callable[..., Run], data: PreparedData
+) -> None:
+    """With phi(n) = n the activation has mean 0 and each unit's variance v / (v + eps)."""
+    settings = {"activation": "identity", "init": "torch_default", "norm": "batch_norm"}
+    run = make_run(engine=engine, precision="float64", epochs=1, **settings)
+    layers = train_cohort([run], data).layers
+    first, *_ = make_engine([run, run], data, CPU).probe()
+    variance = first.pre[0].var(1, correction=0)
+    expected = (variance / (variance + NORM_EPS)).mean().sqrt().item()
+    mean, std = (layers[name][layers["epoch"] == 0] for name in ("act_mean", "act_std"))
+    np.testing.assert_allclose(mean[:2], 0, atol=1e-12)
+    assert std[0] == pytest.approx(expected, rel=1e-12)
+    np.testing.assert_allclose(std[:2], 1, atol=0.02)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_no_normalised_unit_is_dead_before_training(
+    engine: str, make_run: Callable[..., Run], data: PreparedData
+) -> None:
+    """n has mean 0 over the probe batch, so that ReLU has a slope on some of it."""
+    biased = {"name": "normal", "std": 0.05, "bias_std": 3.0}
+    shares = []
+    for norm in ("none", "batch_norm"):
+        run = make_run(
+            engine=engine, precision="float64", init=biased, hidden=(40, 40), norm=norm, epochs=1
         )
-        for engine in ("stacked", "single")
-    ]
-    for kind, exact in (("epochs", {"epoch"}), ("layers", {"epoch", "layer"})):
-        stacked, single = (getattr(result, kind) for result in tables)
-        for name in set(stacked) - {"run_id", "epoch_time_s"}:
-            tolerance = 0 if name in exact else 1e-9
-            np.testing.assert_allclose(
-                stacked[name], single[name], rtol=tolerance, atol=1e-15, err_msg=name
-            )
+        layers = train_cohort([run], data).layers
+        shares.append(layers["dead_share"][layers["epoch"] == 0][:2])
+    plain, normalised = shares
+    assert plain.min() > 0.2, "the case must have dead units without norm"
+    assert normalised.tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_probing_leaves_running_statistics_alone(
+    engine: str, make_run: Callable[..., Run], data: PreparedData
+) -> None:
+    """And everything else, bit for bit."""
+    run = make_run(engine=engine, precision="float64", norm="batch_norm", optimizer="adam")
+    probed, other = (make_engine([run, run], data, CPU) for _ in range(2))
+    for epoch in (1, 2):
+        for _ in range(2):
+            assert len([*probed.probe()]) == 3
+        assert_same_state(probed.state(), other.state())
+        for engine_ in (probed, other):
+            engine_.train_epoch(epoch)
+    assert_same_state(probed.state(), other.state())
+    running = probed.weights()["norms.1.running_mean"]
+    assert running.abs().min() > 0
+    assert torch.equal(probed.evaluate(data.test).loss, other.evaluate(data.test).loss)
+
+
+def assert_same_state(one: dict[str, torch.Tensor], two: dict[str, torch.Tensor]) -> None:
+    assert set(one) == set(two)
+    assert any("running_var" in name for name in one)
+    for name in one:
+        assert torch.equal(one[name], two[name]), name
+
+
+@pytest.mark.parametrize("skip", ["none", "residual"])
+@pytest.mark.parametrize("norm", ["layer_norm", "batch_norm"])
+@pytest.mark.parametrize("engine", ENGINES)
+def test_the_probe_shows_the_gradient_of_the_next_step(
+    engine: str, norm: str, skip: str, make_run: Callable[..., Run], data: PreparedData
+) -> None:
+    """Where all training samples are the probe batch and a batch, W loses lr dL/dW in a step."""
+    record = RecordConfig(probe_size=256, histograms=False, weights="none")
+    settings = {"norm": norm, "skip": skip, "hidden": (12, 12), "activation": "tanh"}
+    run = make_run(
+        engine=engine, precision="float64", batch_size=256, lr=0.5, record=record, **settings
+    )
+    assert len(data.train.targets) == 256
+    trained = make_engine([run, run], data, CPU)
+    for epoch in (1, 2):
+        views = [(view.weight.clone(), view.grad_weight.clone()) for view in trained.probe()]
+        trained.train_epoch(epoch)
+        for (before, grad), after in zip(views, trained.probe(), strict=True):
+            torch.testing.assert_close(after.weight, before - 0.5 * grad, rtol=0, atol=1e-13)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_no_gradient_along_a_shift_of_a_batch(
+    engine: str, make_run: Callable[..., Run], data: PreparedData
+) -> None:
+    """n does not change when a unit's h is shifted for the whole batch, and so does not L."""
+    run = make_run(engine=engine, precision="float64", norm="batch_norm", activation="tanh")
+    trained = make_engine([run, run], data, CPU)
+    trained.train_epoch(1)
+    sums = [(view.grad_pre.sum(2), view.grad_pre.abs().sum(2)) for view in trained.probe()]
+    for along, size in sums[:-1]:
+        assert size.min() > 1e-4
+        assert along.abs().max() < 1e-15

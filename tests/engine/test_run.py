@@ -9,15 +9,16 @@ import torch
 
 from fathom.data.inputs import input_statistics
 from fathom.data.splits import PreparedData, prepare
+from fathom.engine.precision import dtype_of
 from fathom.engine.run import State, train_cohort
 from fathom.engine.tables import CohortResult
 from fathom.errors import FathomError
+from fathom.models.build import new_network
 from fathom.records import EPOCH_COLUMNS, HISTOGRAM_COLUMNS, LAYER_COLUMNS, RUN_COLUMNS
 from fathom.spec.grid import RecordConfig, Run
 
 PRECISION = {"stacked": "float32", "single": "float32", "reference": "float64"}
 ENGINES = [*PRECISION]
-TORCH_ENGINES = ["stacked", "single"]  # engine reference has no norm and no skip yet
 
 
 @pytest.fixture(scope="module")
@@ -85,8 +86,6 @@ def test_training_learns_and_the_first_row_is_untrained(
 def test_going_on_gives_the_bits_of_an_uninterrupted_run(
     engine: str, given: dict[str, object], make_run: Callable[..., Run], data: PreparedData
 ) -> None:
-    if engine == "reference" and "norm" in given:
-        pytest.skip("engine reference has no norm and no skip yet")
     runs = [
         make_run(
             engine=engine,
@@ -203,37 +202,41 @@ def test_no_batch_at_all_is_a_user_error(make_run: Callable[..., Run], data: Pre
 
 
 @pytest.mark.parametrize("batch_size", [1, 85])
-@pytest.mark.parametrize("engine", TORCH_ENGINES)
+@pytest.mark.parametrize("engine", ENGINES)
 def test_a_batch_of_one_cannot_be_normalised(
     engine: str, batch_size: int, make_run: Callable[..., Run], data: PreparedData
 ) -> None:
     """256 samples are three batches of 85 and one sample."""
-    run = make_run(engine=engine, norm="batch_norm", batch_size=batch_size)
+    own = {"engine": engine, "precision": PRECISION[engine], "batch_size": batch_size, "epochs": 1}
     with pytest.raises(FathomError, match=r"a batch of one of the 256 .* batch_norm needs two"):
-        train_cohort([run], data)
+        train_cohort([make_run(norm="batch_norm", **own)], data)
     if batch_size > 1:
-        train_cohort([make_run(norm="batch_norm", batch_size=85, drop_last=True, epochs=1)], data)
-        train_cohort([make_run(norm="layer_norm", batch_size=85, epochs=1)], data)
+        train_cohort([make_run(norm="batch_norm", drop_last=True, **own)], data)
+        train_cohort([make_run(norm="layer_norm", **own)], data)
 
 
-@pytest.mark.parametrize("engine", TORCH_ENGINES)
+@pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("skip", ["none", "residual"])
 @pytest.mark.parametrize("norm", ["none", "layer_norm", "batch_norm"])
 def test_weights_rebuild_the_network_that_was_measured(
     norm: str, skip: str, engine: str, make_run: Callable[..., Run], data: PreparedData
 ) -> None:
     """Weights from the table, put into an ordinary module, give the recorded test accuracy."""
-    from fathom.engine.single import build_network
-
     remedies = {"norm": norm, "skip": skip, "hidden": (12, 12)}
-    run = make_run(epochs=3, activation=["gelu", "spline_sigmoid"], engine=engine, **remedies)
+    run = make_run(
+        epochs=3,
+        activation=["gelu", "spline_sigmoid"],
+        engine=engine,
+        precision=PRECISION[engine],
+        **remedies,
+    )
     result = train_cohort([run], data)
-    net = build_network(run, data.num_features, data.num_classes)
+    net = new_network(run.model, data.sample_shape, data.num_classes, dtype_of(run.precision))
     prefix = f"{run.id}/last/"
     net.load_state_dict({
         k.removeprefix(prefix): v for k, v in result.weights.items() if k.startswith(prefix)
     })
-    logits = net.eval()(data.scale(data.test.inputs, torch.float32))
+    logits = net.eval()(data.scale(data.test.inputs, dtype_of(run.precision)))
     accuracy = (logits.argmax(1) == data.test.targets).double().mean().item()
     assert accuracy == pytest.approx(rows(result, run, "test_accuracy")[-1], abs=1e-9)
 

@@ -179,13 +179,14 @@ def test_batch_norm_in_evaluation_treats_samples_alone() -> None:
         layer.forward(x[:1], training=True)
 
 
-def test_elementwise_keeps_what_a_probe_asks_for() -> None:
+def test_layers_keep_what_a_probe_asks_for() -> None:
     phi, x, grad = activation("elu", alpha=0.5), normal(4, 3), normal(4, 3, seed=1)
-    layer = Elementwise(phi)
-    layer.forward(x)
-    layer.backward(grad)
-    np.testing.assert_array_equal(layer.pre_BI, x)
-    np.testing.assert_array_equal(layer.grad_pre_BI, grad * phi.slope(x))
+    linear, elementwise = Linear(normal(3, 3, seed=2), normal(3)), Elementwise(phi)
+    y = forward([linear, elementwise], x)
+    backward([linear, elementwise], grad)
+    np.testing.assert_array_equal(linear.pre_BO, elementwise.argument_BI)
+    np.testing.assert_array_equal(phi.value(linear.pre_BO), y)
+    np.testing.assert_array_equal(linear.grad_pre_BO, grad * phi.slope(linear.pre_BO))
 
 
 # Whole networks --------------------------------------------------------------------------------
@@ -239,12 +240,13 @@ def test_gradients_of_a_network_are_those_of_autograd(
     for layer, module in zip(norms, theirs.norms, strict=False):
         CLOSE(layer.gradients["gain"], module.weight.grad.numpy())
         CLOSE(layer.gradients["shift"], module.bias.grad.numpy())
-    if not training:
-        for found, layer in zip(
-            layer_gradients(ours, cross_entropy, x, target), linears, strict=True
+    if training:
+        kept = [linear.gradients for linear in linears]
+        for found, gradients in zip(
+            layer_gradients(ours, cross_entropy, x, target), kept, strict=True
         ):
-            np.testing.assert_array_equal(found.weight, layer.gradients["weight"])
-            np.testing.assert_array_equal(found.bias, layer.gradients["bias"])
+            np.testing.assert_array_equal(found.weight, gradients["weight"])
+            np.testing.assert_array_equal(found.bias, gradients["bias"])
 
 
 def test_weights_are_copied() -> None:

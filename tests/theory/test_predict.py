@@ -1,16 +1,20 @@
 """The prediction of a whole network: where its numbers come from, and where there are none."""
 
 import math
+import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from networks import phi, plain
+from networks import layer_moments, phi, plain
 
 from fathom.activations import custom
+from fathom.theory.correlation import propagate_correlation
 from fathom.theory.network import Network
 from fathom.theory.nonlinearity import nonlinearity
-from fathom.theory.predict import obstacle, predict
+from fathom.theory.predict import NUM_SAMPLES, obstacle, predict
+from fathom.theory.stochastic import simulate_gradient_ratio
 
 
 def defined_from(place: float, name: str) -> Network:
@@ -40,16 +44,19 @@ class TestNarrowRelu:
     """All n units of a layer are off with probability 2^-n, whatever came before."""
 
     def test_most_networks_of_two_units_pass_nothing(self) -> None:
-        # 1 - (3/4)^10 = 94 % of them, but in the last layer the gradient may still be measured.
+        # The last layer's own slopes do not matter to the gradient there.
         found = predict(plain(phi("relu"), 2.0, width=2, depth=10), 10)
+        share = 1 - (3 / 4) ** 9
+        sd = math.sqrt(share * (1 - share) / NUM_SAMPLES)
+        told = re.fullmatch(r"no gradient: in (\d+)% of .* nothing passes back", found.obstacle)
         assert found.method == "none"
-        assert found.obstacle.startswith("no gradient: in 9")
-        assert found.obstacle.endswith("nothing passes back")
+        assert told is not None
+        assert int(told[1]) / 100 == pytest.approx(share, abs=4 * sd)
 
     def test_the_others_are_told(self) -> None:
         found = predict(plain(phi("relu"), 2.0, width=4, depth=5), 10)
-        share = 1 - (15 / 16) ** 5
-        sd = math.sqrt(share * (1 - share) / 200)
+        share = 1 - (15 / 16) ** 4
+        sd = math.sqrt(share * (1 - share) / NUM_SAMPLES)
         assert found.method == "simulation"
         assert found.blocked_share == pytest.approx(share, abs=4 * sd)
         assert found.doubt
@@ -84,7 +91,35 @@ def test_a_thousand_layers_are_simulated_with_fewer_networks(
     monkeypatch.setattr(module, "predicted_gradient_ratio", counted)
     for depth, width in ((50, 128), (1000, 128), (1000, 1024)):
         predict(plain(phi("tanh"), 1.0, width=width, depth=depth), 10)
-    assert asked == [200, 10_000_000 // 128_000, 50]
+    assert asked == [NUM_SAMPLES, min(NUM_SAMPLES, 10_000_000 // 128_000), 50]
+
+
+class TestCosine:
+    """Where gradients are simulated, so are pairs of inputs; else layers are infinitely wide."""
+
+    def test_a_flagged_network_has_the_mean_of_simulated_ones(self) -> None:
+        network = replace(plain(phi("gelu"), 2.0, width=32), input_cosine=0.5)
+        found = predict(network, 10)
+        many = simulate_gradient_ratio(network, 2000, np.random.default_rng(21))
+        assert found.method == "simulation"
+        # A cosine has a standard deviation of at most 1/2 around these means, all above 0.3.
+        assert (many.cosine > 0.3).all()
+        error = 4 * 0.5 * math.sqrt(1 / NUM_SAMPLES + 1 / 2000)
+        np.testing.assert_allclose(found.pre_cosine, many.cosine, atol=error)
+
+    def test_any_other_has_that_of_the_map(self) -> None:
+        network = replace(plain(phi("tanh"), 2.0, width=128), input_cosine=0.5)
+        found = predict(network, 10)
+        assert found.method == "expansion"
+        expected = propagate_correlation(network, layer_moments(network)[0])
+        np.testing.assert_array_equal(found.pre_cosine, expected)
+
+    def test_unrelated_to_known_inputs_it_is_not_known(self) -> None:
+        for name in ("gelu", "tanh"):
+            network = replace(plain(phi(name), 2.0, width=32, depth=20), input_cosine=math.nan)
+            found = predict(network, 10)
+            assert np.isfinite(found.gradient_log10).all()
+            assert np.isnan(found.pre_cosine).all()
 
 
 def test_dead_and_saturated_shares_of_mixed_layers_are_their_own() -> None:

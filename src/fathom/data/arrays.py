@@ -56,7 +56,7 @@ class Samples:
     """
 
     inputs: npt.NDArray[Any]
-    labels: npt.NDArray[np.int64] | npt.NDArray[np.uint8]
+    labels: npt.NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,7 +93,7 @@ class RawData:
         if self.class_names:
             return len(self.class_names)
         if self.train.labels.ndim == 2:
-            return self.train.labels.shape[1]
+            return int(self.train.labels.shape[1])
         parts = (part for part in (self.train, self.validation, self.test) if part is not None)
         return 1 + max(int(part.labels.max()) for part in parts)
 

@@ -58,7 +58,11 @@ def augment(
 def _flip(images_NCHW: Tensor, generator: torch.Generator) -> Tensor:
     chance_N = torch.rand(len(images_NCHW), generator=generator, device=generator.device)
     flipped_N = (chance_N < 0.5).to(images_NCHW.device)
-    return torch.where(flipped_N[:, None, None, None], images_NCHW.flip(3), images_NCHW)
+    # Whole images are copied from one of two stacks: much faster than choosing every number.
+    both_2NCHW = torch.cat([images_NCHW, images_NCHW.flip(3)])
+    num = len(images_NCHW)
+    place_N = torch.arange(num, device=images_NCHW.device) + num * flipped_N
+    return both_2NCHW.index_select(0, place_N)
 
 
 def _crop(images_NCHW: Tensor, generator: torch.Generator) -> Tensor:

@@ -27,6 +27,7 @@ class Dataset:
         at_hand: `at_hand(source, folders)` tells whether loading needs neither the network nor
             minutes; None where the collection's files alone decide.
         takes: Settings of `Source` that mean something to it.
+        needs_path: What its path must name, in words; empty where a path is not needed.
     """
 
     name: str
@@ -36,3 +37,4 @@ class Dataset:
     measure: Measure | None = None
     at_hand: AtHand | None = None
     takes: tuple[str, ...] = ()
+    needs_path: str = ""

@@ -137,9 +137,12 @@ def cifar_images(name: str, binary: Batches, python: Batches, extent: Extent) ->
     key = (name, *(version.file.md5 for version in (binary, python)))
 
     def load(_source: Source, folders: Sequence[Path]) -> RawData:
-        rows = _unpacked((binary, python), extent, folders)
+        rows, troubles = _unpacked((binary, python), extent, folders)
         if rows is None:
-            rows = cached(key, shape, lambda: _from_archive(binary, python, extent, folders))
+            try:
+                rows = cached(key, shape, lambda: _from_archive(binary, python, extent, folders))
+            except DataError as error:
+                raise DataError("\n".join([str(error), *troubles])) from error
         return _parts(rows, extent, name)
 
     def at_hand(_source: Source, folders: Sequence[Path]) -> bool:
@@ -152,16 +155,20 @@ def cifar_images(name: str, binary: Batches, python: Batches, extent: Extent) ->
     return Dataset(name=name, extent=extent, load=load, collection=binary.archive, at_hand=at_hand)
 
 
-def _unpacked(versions: Sequence[Batches], extent: Extent, folders: Sequence[Path]) -> Rows | None:
-    """Read the first good folder of batches; None if there is none."""
+def _unpacked(
+    versions: Sequence[Batches], extent: Extent, folders: Sequence[Path]
+) -> tuple[Rows | None, list[str]]:
+    """Read the first good folder of batches, if there is one; tell what is wrong with others."""
+    troubles: list[str] = []
     for version in versions:
         for folder in _folders(version, folders):
             try:
                 contents = [_read(folder / name, extent) for name in version.names]
-                return np.concatenate(list(_rows(version, contents, extent, folder)))
+                return np.concatenate(list(_rows(version, contents, extent, folder))), troubles
             except DataError as error:
                 _log.warning("%s", error)
-    return None
+                troubles.append(f"  {error}")
+    return None, troubles
 
 
 def _folders(version: Batches, folders: Sequence[Path]) -> Iterator[Path]:

@@ -4,6 +4,7 @@ To add one: a function that returns a `Dataset`, in a file of its own, listed in
 """
 
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -30,7 +31,9 @@ def arrays() -> Dataset:
         needs = "data set 'arrays' needs the path of an .npz file"
         return npz.read_npz(find_path(source.path, folders, needs))
 
-    return Dataset(name="arrays", extent=None, load=load, takes=("path",))
+    return Dataset(
+        name="arrays", extent=None, load=load, takes=("path",), needs_path="an .npz file"
+    )
 
 
 DATASETS: Final[Registry[Dataset]] = Registry(
@@ -49,9 +52,15 @@ DATASETS: Final[Registry[Dataset]] = Registry(
 )
 
 
+@cache
 def takers(setting: str) -> tuple[str, ...]:
     """Name the data sets to which `path`, `image_size` or `classes` means something."""
     return tuple(n for n in DATASETS.names() if setting in DATASETS.build(Choice(n)).takes)
+
+
+def needs_path(name: str) -> str:
+    """Tell what the path of a data set must name; empty where it needs none."""
+    return DATASETS.build(Choice(name)).needs_path
 
 
 class PartCounts(NamedTuple):
@@ -183,7 +192,7 @@ def count_parts(config: DataConfig, extent: Extent) -> PartCounts:
     if min(needed) < 1:
         raise DataError(
             f"data: {extent.num_train:,} samples of '{config.name}' leave {counts.train:,} to "
-            f"train, {counts.validation:,} to validate and {counts.test:,} to test; each needs one. "
-            "Change validation_share or test_share"
+            f"train, {counts.validation:,} to validate and {counts.test:,} to test; each needs "
+            "one. Change validation_share or test_share"
         )
     return counts

@@ -9,7 +9,6 @@ import io
 import logging
 import math
 import os
-import tempfile
 from collections.abc import Callable, Hashable, Iterable
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -17,6 +16,7 @@ from typing import BinaryIO, Final
 import numpy as np
 import numpy.typing as npt
 
+from fathom.data.aside import written_aside
 from fathom.data.fetch import cache_folder
 
 _log = logging.getLogger(__name__)
@@ -63,7 +63,8 @@ def cached(key: Hashable, shape: tuple[int, ...], blocks: Callable[[], Iterable[
     path = cache_path(key)
     if not _is_good(path, shape):
         try:
-            _keep(path, shape, blocks())
+            with written_aside(path) as stream:
+                _write(stream, shape, blocks())
         except OSError as error:
             _log.warning("%s: decoded images cannot be kept: %s", path, error.strerror or error)
             return np.concatenate(list(blocks()))
@@ -97,24 +98,6 @@ def _is_sealed(stream: BinaryIO, head: bytes, left: int) -> bool:
         total.update(piece)
         left -= len(piece)
     return stream.read() == total.digest()
-
-
-def _keep(path: Path, shape: tuple[int, ...], blocks: Iterable[Pixels]) -> None:
-    """Write aside, then rename.
-
-    Raises:
-        OSError: If the folder cannot be written.
-        ValueError: If the blocks together have another shape.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, aside = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-    try:
-        with open(descriptor, "wb") as stream:
-            _write(stream, shape, blocks)
-        os.replace(aside, path)
-    except BaseException:
-        Path(aside).unlink(missing_ok=True)
-        raise
 
 
 def _write(stream: BinaryIO, shape: tuple[int, ...], blocks: Iterable[Pixels]) -> None:

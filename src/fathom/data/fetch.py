@@ -8,13 +8,13 @@ import contextlib
 import hashlib
 import logging
 import os
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from fathom.data.aside import written_aside
 from fathom.data.download import download
 from fathom.data.readers import GZIP_MAGIC, describe_error, read_bytes, unpack
 from fathom.errors import DataError
@@ -194,27 +194,11 @@ def _download(address: str, file: DataFile, target: Path) -> bytes:
     content = _verified(packed, file, address)
     try:
         is_packed = packed.startswith(GZIP_MAGIC) and not file.md5
-        _keep(packed, target, file.name + (".gz" if is_packed else ""))
+        with written_aside(target / (file.name + (".gz" if is_packed else ""))) as stream:
+            stream.write(packed)
     except OSError as error:
         _log.warning("%s: the download cannot be kept: %s", target, error.strerror or error)
     return content
-
-
-def _keep(packed: bytes, folder: Path, name: str) -> None:
-    """Write aside, then rename: no other process ever sees half a file under the name.
-
-    Raises:
-        OSError: If the folder cannot be written.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    descriptor, aside = tempfile.mkstemp(prefix=f".{name}-", dir=folder)
-    try:
-        with open(descriptor, "wb") as stream:
-            stream.write(packed)
-        os.replace(aside, folder / name)
-    except OSError:
-        Path(aside).unlink(missing_ok=True)
-        raise
 
 
 def _explain(collection: Collection, file: DataFile, folder: Path, troubles: Sequence[str]) -> str:

@@ -72,7 +72,12 @@ FindFiles = Callable[[Source, Sequence[Path]], ImageFiles]
 
 
 def image_dataset(
-    name: str, find_files: FindFiles, *, takes: tuple[str, ...], image_size: int | None = None
+    name: str,
+    find_files: FindFiles,
+    *,
+    takes: tuple[str, ...],
+    image_size: int | None = None,
+    needs_path: str = "",
 ) -> Dataset:
     """Make a data set of image files.
 
@@ -81,6 +86,7 @@ def image_dataset(
         find_files: `find_files(source, folders)` lists and labels them.
         takes: Settings of `Source` that mean something to it.
         image_size: Height and width where the user asks for none; None to keep the images' own.
+        needs_path: As for `Dataset`.
     """
 
     def load(source: Source, folders: Sequence[Path]) -> RawData:
@@ -116,7 +122,15 @@ def image_dataset(
             return False
         return sum(len(part.names) for part in files.parts) <= MANY or all(map(is_cached, keys))
 
-    return Dataset(name=name, extent=None, load=load, measure=measure, at_hand=at_hand, takes=takes)
+    return Dataset(
+        name=name,
+        extent=None,
+        load=load,
+        measure=measure,
+        at_hand=at_hand,
+        takes=takes,
+        needs_path=needs_path,
+    )
 
 
 def stamps(root: Path, names: Sequence[str]) -> tuple[tuple[str, int, int], ...]:
@@ -128,7 +142,7 @@ def stamps(root: Path, names: Sequence[str]) -> tuple[tuple[str, int, int], ...]
     found = []
     for name in names:
         try:
-            state = os.stat(root / name)
+            state = os.stat(f"{root}/{name}")  # paths as objects would take most of the time
         except OSError as error:
             raise DataError(describe_error(root / name, error)) from error
         found.append((name, state.st_size, state.st_mtime_ns))

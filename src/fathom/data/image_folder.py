@@ -27,7 +27,12 @@ def image_folder() -> Dataset:
 
     Not covered: folders within the folder of a class.
     """
-    return image_dataset("image_folder", _find_files, takes=("path", "image_size"))
+    return image_dataset(
+        "image_folder",
+        _find_files,
+        takes=("path", "image_size"),
+        needs_path="the folder of its images",
+    )
 
 
 def list_folder(folder: Path) -> list[os.DirEntry[str]]:

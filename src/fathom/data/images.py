@@ -8,12 +8,13 @@ first, and what lies behind transparent pixels (their own colour is taken).
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from os.path import splitext
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from fathom.data.readers import describe_error, open_regular
 from fathom.errors import DataError
@@ -26,7 +27,7 @@ _DEEP: Final = ("I", "F")  # first letters of the modes with more than 8 bits fo
 
 def is_image_name(name: str) -> bool:
     """Tell whether a file's name is one of an image: not hidden, with a known extension."""
-    return not name.startswith(".") and Path(name).suffix.lower() in EXTENSIONS
+    return not name.startswith(".") and splitext(name)[1].lower() in EXTENSIONS
 
 
 def decode(path: Path, image_size: int | None) -> npt.NDArray[np.uint8]:
@@ -97,7 +98,7 @@ def _opened(path: Path) -> Iterator[Image.Image]:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise DataError(_too_large(path, str(error))) from error
-    except Image.UnidentifiedImageError as error:
+    except UnidentifiedImageError as error:
         raise DataError(
             f"{path}: is no image, or damaged; must be one of {', '.join(_FORMATS)}"
         ) from error

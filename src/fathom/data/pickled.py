@@ -23,19 +23,10 @@ _CALLABLE: Final = (*_RECONSTRUCT, _DTYPE)
 _NAMES: Final = frozenset({*_CALLABLE, _ARRAY})
 _BYTE_TYPES: Final = ("u1", b"u1")
 
-_VALUES: Final = frozenset([
-    "BININT",
-    "BININT1",
-    "BININT2",
-    "LONG1",
-    "BINSTRING",
-    "SHORT_BINSTRING",
-    "BINUNICODE",
-    "SHORT_BINUNICODE",
-    "BINBYTES",
-    "SHORT_BINBYTES",
-    "BINFLOAT",
-])
+_VALUES: Final = frozenset({
+    *("BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT", "BINSTRING", "SHORT_BINSTRING"),
+    *("BINUNICODE", "SHORT_BINUNICODE", "BINBYTES", "SHORT_BINBYTES"),
+})
 _CONSTANTS: Final = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
 _TUPLES: Final = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 _IGNORED: Final = frozenset({"PROTO", "FRAME"})

@@ -8,7 +8,7 @@ from fathom.errors import DataError
 
 
 def find_path(path: str | None, folders: Sequence[Path], needs: str) -> Path:
-    """Find a user's file or folder: an absolute path, or one below a data folder or the current one.
+    """Find a user's file or folder: absolute, or below a data folder or the current one.
 
     Args:
         path: As the user gave it.

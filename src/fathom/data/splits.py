@@ -162,7 +162,11 @@ def _rows(inputs: npt.NDArray[Any], chosen: npt.NDArray[np.int64]) -> npt.NDArra
 
 
 def _spool(inputs: npt.NDArray[Any], chosen: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
-    """Copy samples into a file without a name, which goes when nobody uses it any more."""
+    """Copy samples into a file without a name, which goes when nobody uses it any more.
+
+    Raises:
+        DataError: If the disk has no room for it.
+    """
     folder = decoded_folder()
     try:
         folder.mkdir(parents=True, exist_ok=True)

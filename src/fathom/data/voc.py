@@ -126,13 +126,11 @@ def read_list(root: Path, name: str, classes: Sequence[str]) -> VocList:
         (len(masks), len(VOC_CLASSES)),
         lambda: _read_masks(root, masks),
     )
-    labels = np.ascontiguousarray(shown[:, [VOC_CLASSES.index(each) for each in classes]])
-    kept = labels.any(axis=1)
-    if not kept.any():
+    labels = np.asarray(shown)[:, [VOC_CLASSES.index(each) for each in classes]]
+    kept = np.flatnonzero(labels.any(axis=1))
+    if not kept.size:
         raise DataError(f"{root / _LISTS / name}.txt: no image shows {', '.join(classes)}")
-    return VocList(
-        tuple(each for each, keep in zip(names, kept, strict=True) if keep), labels[kept]
-    )
+    return VocList(tuple(names[index] for index in kept), labels[kept])
 
 
 def image_name(name: str) -> str:
@@ -174,7 +172,11 @@ def _read_masks(root: Path, masks: Sequence[str]) -> Iterator[npt.NDArray[np.uin
 
 
 def _read_mask(root: Path, name: str) -> npt.NDArray[np.uint8]:
-    """Tell for every class of VOC whether a segmentation has a pixel of it: `[20]`."""
+    """Tell for every class of VOC whether a segmentation has a pixel of it: `[20]`.
+
+    Raises:
+        DataError: If it is damaged or holds an index that is no class.
+    """
     counts = np.bincount(decode_indices(root / name).ravel(), minlength=256)
     strange = np.flatnonzero(counts[len(VOC_CLASSES) + 1 : _BORDER])
     if strange.size:

@@ -9,7 +9,7 @@ Shapes: R runs, B batch, I in, O out.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final, NamedTuple
 
 import torch
@@ -17,7 +17,9 @@ from torch import Tensor
 
 from fathom.data.splits import PreparedData
 from fathom.engine.by_hand import ReferenceEngine
+from fathom.engine.by_hand import Trainer as HandTrainer
 from fathom.engine.single import SingleEngine
+from fathom.engine.single import Trainer as AutogradTrainer
 from fathom.engine.stacked import StackedEngine
 from fathom.engine.steps import coefficient_table, learning_rate
 from fathom.errors import FathomError
@@ -29,7 +31,6 @@ TOLERANCE: Final = 1e-10
 CHAOTIC: Final = frozenset({"tan", "reciprocal", "exp"})
 
 _MOMENTA: Final = ("momentum_buffer", "exp_avg", "exp_avg_sq")  # torch's names, in order of slots
-_WEIGHT_AND_BIAS: Final[tuple[slice | int, ...]] = (slice(-1), -1)  # of a stacked parameter's rows
 
 
 class Deviations(NamedTuple):
@@ -38,7 +39,7 @@ class Deviations(NamedTuple):
     Attributes:
         reference_single: Between the reference and autograd.
         single_stacked: Between autograd and the stacked engine.
-        moved: How far the weights have gone from where they began, on the same scale: networks
+        moved: How far what is trained has gone from where it began, on the same scale: networks
             that stand still agree about nothing.
     """
 
@@ -97,18 +98,25 @@ def train_side_by_side(
             "epochs of the runs"
         )
     engines = _SideBySide(runs, data)
-    start = list(engines.stacked.weights().values())
+    *_, start = engines.weights()
+    trained = [name for name in start if "running" not in name]
     by_hand, stacked, moved = torch.zeros(3, len(runs), dtype=torch.float64)
     for step in range(num_steps):
         engines.take_step(step)
         ours, autograd, theirs = engines.weights()
-        by_hand = torch.maximum(by_hand, relative_deviations(ours, autograd))
-        stacked = torch.maximum(stacked, relative_deviations(autograd, theirs))
-        moved = torch.maximum(moved, relative_deviations(start, theirs))
+        by_hand = torch.maximum(by_hand, _apart(ours, autograd, start))
+        stacked = torch.maximum(stacked, _apart(autograd, theirs, start))
+        moved = torch.maximum(moved, _apart(start, theirs, trained))
         if from_same_state:
             engines.equalise()
     table = zip(by_hand.tolist(), stacked.tolist(), moved.tolist(), strict=True)
     return [Deviations(*row) for row in table]
+
+
+def _apart(
+    ours: Mapping[str, Tensor], theirs: Mapping[str, Tensor], names: Collection[str]
+) -> Tensor:
+    return relative_deviations([ours[name] for name in names], [theirs[name] for name in names])
 
 
 class _SideBySide:
@@ -134,42 +142,53 @@ class _SideBySide:
         self.stacked.update.coefficients = {name: rows[0] for name, rows in table.items()}
         self.stacked.train_step(*self.stacked.batch(train, index))
 
-    def weights(self) -> list[list[Tensor]]:
-        """Return the weights of the three engines, in the same order."""
-        found = [engine.weights() for engine in (self.by_hand, self.single, self.stacked)]
-        return [[weights[name] for name in found[0]] for weights in found]
+    def weights(self) -> list[dict[str, Tensor]]:
+        """Return the weights of the three engines, running statistics included."""
+        return [engine.weights() for engine in (self.by_hand, self.single, self.stacked)]
 
     def equalise(self) -> None:
         """Give the others the stacked engine's weights and what its rule remembers."""
-        weights = self.stacked.weights()
-        for member, single in enumerate(self.single.trainers):
-            single.net.load_state_dict({name: t[member] for name, t in weights.items()})
-        for number, affine in enumerate(self.stacked.affines):
-            parameter = affine.parameter
-            for member in range(len(self.runs)):
-                slots = [slot[member] for slot in parameter.slots]
-                self._tell_single(member, number, slots)
-                self._tell_by_hand(member, number, parameter.value[member], slots)
+        weights, memory = self.stacked.weights(), self._memory()
+        trainers = zip(self.by_hand.trainers, self.single.trainers, strict=True)
+        for member, (by_hand, single) in enumerate(trainers):
+            own = {name: tensor[member] for name, tensor in weights.items()}
+            slots = {name: [slot[member] for slot in held] for name, held in memory.items()}
+            _tell_by_hand(by_hand, own, slots)
+            _tell_single(single, own, slots)
 
-    def _tell_single(self, member: int, number: int, slots: Sequence[Tensor]) -> None:
-        single = self.single.trainers[member]
-        weight, bias = list(single.net.parameters())[2 * number : 2 * number + 2]
-        kept = single.optimizer.state
-        names = [name for name in _MOMENTA if name in kept[weight]]
-        for name, slot in zip(names, slots, strict=True):
-            kept[weight][name].copy_(slot[:-1].T)
-            kept[bias][name].copy_(slot[-1])
+    def _memory(self) -> dict[str, list[Tensor]]:
+        """Return the stacked engine's slots of each parameter, named and laid out as weights."""
+        found = {}
+        for affine in self.stacked.affines:
+            slots, name = affine.parameter.slots, f"layers.{affine.index}"
+            found[f"{name}.weight"] = [slot[:, :-1].transpose(1, 2) for slot in slots]
+            found[f"{name}.bias"] = [slot[:, -1] for slot in slots]
+        for norm in self.stacked.norms:
+            if norm is not None:
+                slots, name = norm.parameter.slots, f"norms.{norm.index}"
+                found[f"{name}.weight"] = [slot[:, 0] for slot in slots]
+                found[f"{name}.bias"] = [slot[:, 1] for slot in slots]
+        return found
 
-    def _tell_by_hand(
-        self, member: int, number: int, value: Tensor, slots: Sequence[Tensor]
-    ) -> None:
-        by_hand = self.by_hand.trainers[member]
-        both = slice(2 * number, 2 * number + 2)
-        for array, kept, part in zip(
-            by_hand.parameters()[both], by_hand.slots[both], _WEIGHT_AND_BIAS, strict=True
-        ):
-            array[...] = value[part].numpy()
-            names = [name for name in kept if name != "step"]
-            # Not strict: a rule that forgot something is to be told as a deviation.
-            for name, slot in zip(names, slots, strict=False):
-                kept[name][...] = slot[part].numpy()
+
+def _tell_by_hand(
+    trainer: HandTrainer, weights: Mapping[str, Tensor], slots: Mapping[str, Sequence[Tensor]]
+) -> None:
+    for name, array in trainer.weights().items():
+        array[...] = weights[name].numpy()
+    for name, kept in zip(trainer.parameter_names(), trainer.slots, strict=True):
+        remembered = [array for key, array in kept.items() if key != "step"]
+        # Not strict: a rule that forgot something is to be told as a deviation.
+        for array, slot in zip(remembered, slots[name], strict=False):
+            array.T[...] = slot.numpy()
+
+
+def _tell_single(
+    trainer: AutogradTrainer, weights: Mapping[str, Tensor], slots: Mapping[str, Sequence[Tensor]]
+) -> None:
+    trainer.net.load_state_dict(dict(weights))
+    for name, parameter in trainer.net.named_parameters():
+        kept = trainer.optimizer.state[parameter]
+        held = [momentum for momentum in _MOMENTA if momentum in kept]
+        for momentum, slot in zip(held, slots[name], strict=True):
+            kept[momentum].copy_(slot)

@@ -51,7 +51,12 @@ class Engine(Protocol):
         """Score every run on a part of the data."""
 
     def probe(self) -> Iterable[LayerView]:
-        """Measure every layer on the probe batch in evaluation mode, without an update.
+        """Measure every layer on the probe batch as a training step sees it, without an update.
+
+        So `batch_norm` takes the probe batch's own statistics, gradients flow through these, and
+        running statistics stay as they are. Running ones would measure another network: before
+        training they are 0 and 1, as if nothing were normalised, and gradients that take them for
+        constants have directions that no step ever follows.
 
         A view holds until the next one is asked for.
         """

@@ -9,7 +9,7 @@ Shapes: R runs (trained one by one), B batch, I in, O out, L layers.
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -27,13 +27,27 @@ from fathom.models.mlp import initial_weights
 from fathom.optimizers import OPTIMIZERS
 from fathom.reference import activations, losses, network, optimizers, schedules
 from fathom.reference.arrays import Array
-from fathom.reference.layers import Elementwise, Linear, backward, forward, leaves
+from fathom.reference.layers import (
+    BatchNorm,
+    Elementwise,
+    Linear,
+    backward,
+    forward,
+    leaves,
+    remembering_nothing,
+)
 from fathom.reference.train import Samples, train_batch
 from fathom.registry import Choice, Registry
 from fathom.schedules import SCHEDULES
-from fathom.spec.grid import Run
+from fathom.spec.grid import Norm, Run
 
 T = TypeVar("T")
+
+NORMS: Final[dict[Norm, network.Norm]] = {
+    "none": "none",
+    "layer_norm": "layer",
+    "batch_norm": "batch",
+}
 
 
 def find_by_hand(
@@ -85,6 +99,14 @@ class LayerRecord(NamedTuple):
     weight_IO: Array
 
 
+class _Units(NamedTuple):
+    """What a `LayerRecord` says of a layer's activation."""
+
+    act_BO: Array | None
+    slope_BO: Array | None
+    saturation_slope: float | None
+
+
 class Trainer:
     """One run: its layers, its loss, its rule, and what the rule remembers."""
 
@@ -94,8 +116,6 @@ class Trainer:
                 f"precision '{run.precision}': engine 'reference' computes in float64; set "
                 "precision: float64"
             )
-        if run.model.norm != "none" or run.model.skip != "none":
-            raise FathomError("engine 'reference' has no norm and no skip yet; use engine: single")
         self.run, self.data = run, data
         phis = [activation_by_hand(choice) for choice in run.model.activation]
         self.loss = loss_by_hand(run.loss)
@@ -105,7 +125,9 @@ class Trainer:
         self.schedule = partial(plan, **numbers)
         drawn = initial_weights(run, data.num_features, data.num_classes)
         weights = [network.Weights(w.T.numpy(), b.numpy()) for w, b in drawn]
-        self.layers = network.multilayer_perceptron(weights, phis)
+        self.layers = network.multilayer_perceptron(
+            weights, phis, norm=NORMS[run.model.norm], skip=run.model.skip == "residual"
+        )
         self.linears = [x for x in leaves(self.layers) if isinstance(x, Linear)]
         self.hidden = [x for x in leaves(self.layers) if isinstance(x, Elementwise)]
         self.slots: list[optimizers.State] = [{} for _ in self.parameters()]
@@ -115,6 +137,30 @@ class Trainer:
     def parameters(self) -> list[Array]:
         """Return the parameters themselves, in the order of `slots`."""
         return [array for layer in leaves(self.layers) for array in layer.parameters.values()]
+
+    def parameter_names(self) -> list[str]:
+        """Return torch's names of the parameters, in the order of `slots`."""
+        trained = [layer for layer in leaves(self.layers) if layer.parameters]
+        kinds = ["layers" if isinstance(layer, Linear) else "norms" for layer in trained]
+        return [
+            f"{kind}.{kinds[:place].count(kind)}.{name}"
+            for place, kind in enumerate(kinds)
+            for name in ("weight", "bias")
+        ]
+
+    def running(self) -> dict[str, Array]:
+        """Return the running statistics of batch norms themselves, under torch's names."""
+        norms = [layer for layer in leaves(self.layers) if isinstance(layer, BatchNorm)]
+        found = {}
+        for index, norm in enumerate(norms):
+            found[f"norms.{index}.running_mean"] = norm.running_mean_N
+            found[f"norms.{index}.running_var"] = norm.running_variance_N
+        return found
+
+    def weights(self) -> dict[str, Array]:
+        """Return what evaluates the network, itself and no copy, in torch's names and layout."""
+        arrays = [array.T for array in self.parameters()]
+        return dict(zip(self.parameter_names(), arrays, strict=True)) | self.running()
 
     def samples(self, part: Part, index: Tensor | slice) -> Samples:
         """Return scaled samples `[B, I]` with their classes `[B]`."""
@@ -163,45 +209,49 @@ class Trainer:
     def probe(self) -> list[LayerRecord]:
         """Measure every layer on the probe batch, without an update."""
         batch = self.samples(self.data.train, slice(self.run.record.probe_size))
-        logits_BK = forward(self.layers, batch.inputs)
-        grad_BK = self.loss(logits_BK, batch.target).grad
-        backward(self.layers, grad_BK)
-        records = [self._hidden_record(index) for index in range(len(self.hidden))]
-        grad_weight = self.linears[-1].gradients["weight"]
-        weight = self.linears[-1].parameters["weight"]
-        return [*records, LayerRecord(logits_BK, None, None, None, grad_BK, grad_weight, weight)]
+        with remembering_nothing(self.layers):
+            logits_BK = forward(self.layers, batch.inputs, training=True)
+        backward(self.layers, self.loss(logits_BK, batch.target).grad)
+        units = [self._units(index) for index in range(len(self.hidden))]
+        units.append(_Units(None, None, None))  # the output layer has no activation
+        return [
+            LayerRecord(
+                pre_BO=linear.pre_BO,
+                **at_units._asdict(),
+                grad_pre_BO=linear.grad_pre_BO,
+                grad_weight_IO=linear.gradients["weight"],
+                weight_IO=linear.parameters["weight"],
+            )
+            for linear, at_units in zip(self.linears, units, strict=True)
+        ]
 
-    def _hidden_record(self, index: int) -> LayerRecord:
-        linear, hidden = self.linears[index], self.hidden[index]
+    def _units(self, index: int) -> _Units:
+        hidden = self.hidden[index]
         record = ACTIVATIONS.build(self.run.model.activation[index])
-        return LayerRecord(
-            pre_BO=hidden.pre_BI,
-            act_BO=hidden.phi.value(hidden.pre_BI),
-            slope_BO=hidden.phi.slope(hidden.pre_BI),
+        return _Units(
+            act_BO=hidden.phi.value(hidden.argument_BI),
+            slope_BO=hidden.phi.slope(hidden.argument_BI),
             saturation_slope=record.saturation_slope,
-            grad_pre_BO=hidden.grad_pre_BI,
-            grad_weight_IO=linear.gradients["weight"],
-            weight_IO=linear.parameters["weight"],
         )
 
     def state(self) -> dict[str, Tensor]:
-        """Return copies of the parameters and of what the rule remembers, and the step count."""
+        """Return copies of all arrays and of what the rule remembers, and the step count."""
         found = {"step": torch.tensor(self.step)}
-        for index, (array, slots) in enumerate(zip(self.parameters(), self.slots, strict=True)):
-            found[f"parameter.{index}"] = torch.tensor(array)
+        found |= {f"net.{name}": torch.tensor(array) for name, array in self.weights().items()}
+        for index, slots in enumerate(self.slots):
             found |= {f"slot.{index}.{name}": torch.tensor(slot) for name, slot in slots.items()}
         return found
 
     def load(self, state: Mapping[str, Tensor]) -> None:
         """Go back to a state."""
         self.step = int(state["step"])
+        for name, array in self.weights().items():
+            array[...] = state[f"net.{name}"].numpy()
         self.slots = [{} for _ in self.slots]
         for key, tensor in state.items():
-            kind, *place = key.split(".")
-            if kind == "parameter":
-                self.parameters()[int(place[0])][...] = tensor.numpy()
-            elif kind == "slot":
-                self.slots[int(place[0])][place[1]] = np.array(tensor.numpy())
+            if key.startswith("slot."):
+                _, index, name = key.split(".")
+                self.slots[int(index)][name] = np.array(tensor.numpy())
 
 
 class ReferenceEngine:
@@ -247,13 +297,9 @@ class ReferenceEngine:
         return torch.stack([trainer.ratios for trainer in self.trainers])
 
     def weights(self) -> dict[str, Tensor]:
-        """Return copies of every run's parameters, `[R, O, I]` and `[R, O]`."""
-        found = {}
-        for index in range(len(self.trainers[0].linears)):
-            held = [trainer.linears[index].parameters for trainer in self.trainers]
-            found[f"layers.{index}.weight"] = _stack([x["weight"].T for x in held])
-            found[f"layers.{index}.bias"] = _stack([x["bias"] for x in held])
-        return found
+        """Return copies of what evaluates every run's network, `[R, O, I]` and `[R, O]`."""
+        members = [trainer.weights() for trainer in self.trainers]
+        return {name: _stack([arrays[name] for arrays in members]) for name in members[0]}
 
     def state(self) -> dict[str, Tensor]:
         """Return copies of parameters and optimizer state, and the step counts."""

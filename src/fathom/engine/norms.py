@@ -8,7 +8,8 @@ two directions out of the gradient: with g = gamma dL/dn and means over the same
     dL/dh = (g - mean(g) - hat mean(g hat)) / sqrt(v + eps).
 
 In evaluation `batch_norm` takes running statistics instead of the batch's own; these do not depend
-on h, so that dL/dh = g / sqrt(v + eps).
+on h, so that dL/dh = g / sqrt(v + eps). The probe takes the batch's own without remembering them;
+`base.Engine.probe` says why.
 
 Only operations that round exactly and sums along one run are used: see `stacks.py` for why.
 
@@ -78,12 +79,13 @@ class Norm:
         self._hat = self._inverse = torch.empty(0)
         self._own = True  # whether the last forward took the statistics of its own input
 
-    def forward(self, h: Tensor, *, training: bool) -> None:
+    def forward(self, h: Tensor, *, training: bool, remember: bool = True) -> None:
         """Turn h into n in place, `[R, O, B]`.
 
         Args:
             h: Pre-activations.
-            training: Whether `batch_norm` takes the batch's statistics, and remembers them.
+            training: Whether `batch_norm` takes the batch's statistics instead of running ones.
+            remember: Whether running statistics follow those of a batch that is taken.
         """
         self._own = training or self.running is None
         self._hat = self._space.take_units(f"hat{self.index}", *h.shape)
@@ -94,7 +96,7 @@ class Norm:
             mean = h.mean(self._over, keepdim=True)
             torch.sub(h, mean, out=self._hat)
             variance = torch.mul(self._hat, self._hat, out=h).mean(self._over, keepdim=True)
-            if self.running is not None:
+            if self.running is not None and remember:
                 self.running.follow(mean, variance, h.shape[2])
         self._inverse = (variance + NORM_EPS).sqrt_().reciprocal_()
         self._hat.mul_(self._inverse)

@@ -125,7 +125,12 @@ class StackedEngine:
     # The step ------------------------------------------------------------------------------------
 
     def forward(
-        self, x: Tensor, pre: list[Tensor] | None = None, *, training: bool = False
+        self,
+        x: Tensor,
+        pre: list[Tensor] | None = None,
+        *,
+        training: bool = False,
+        remember: bool = True,
     ) -> Tensor:
         """Return logits `[R, B, K]` of a shared augmented batch `[I+1, B]`.
 
@@ -133,6 +138,7 @@ class StackedEngine:
             x: The batch; its last row is ones.
             pre: Gets a copy of each hidden layer's pre-activations `[R, O, B]`.
             training: Whether batches are normalised by their own statistics.
+            remember: Whether running statistics follow these.
         """
         num_runs, batch = len(self.runs), x.shape[1]
         left = x
@@ -142,7 +148,7 @@ class StackedEngine:
             if pre is not None:
                 pre.append(h.clone())
             if norm is not None:
-                norm.forward(h, training=training)
+                norm.forward(h, training=training, remember=remember)
             pointwise.forward(batch)
             left = output.whole if skip is None else skip.forward(left, output.units)
         logits = self.space.take_units("logits", num_runs, self.data.num_classes, batch)
@@ -277,7 +283,7 @@ class StackedEngine:
         here = self._here(self.data.train)
         inputs, target = here.inputs[:size], here.targets[:size]
         pre: list[Tensor] = []
-        logits = self.forward(self._augmented(inputs), pre)
+        logits = self.forward(self._augmented(inputs), pre, training=True, remember=False)
         collected = CollectGradients(len(self.affines), self.space, keep_pre=True)
         self.backward(self._loss_and_grad(logits, target)[1], collected)
         for index in range(len(pre)):

@@ -12,6 +12,7 @@ Shapes: B batch, I in, O out, N units of a normalisation.
 """
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Protocol, final
 
 import numpy as np
@@ -45,6 +46,10 @@ class Linear:
     Args:
         weight_IO: W; copied.
         bias_O: b; copied.
+
+    Attributes:
+        pre_BO: y of the last `forward`: the pre-activations h, where an activation follows.
+        grad_pre_BO: dL/dy of the last `backward`.
     """
 
     def __init__(self, weight_IO: Array, bias_O: Array) -> None:
@@ -57,7 +62,8 @@ class Linear:
     def forward(self, x_BI: Array, *, training: bool = False) -> Array:
         """Return x W + b."""
         self._x_BI = x_BI
-        return x_BI @ self.parameters["weight"] + self.parameters["bias"]
+        self.pre_BO: Array = x_BI @ self.parameters["weight"] + self.parameters["bias"]
+        return self.pre_BO
 
     def backward(self, grad_BO: Array) -> Array:
         """Apply the chain rule to y_bo = sum_i x_bi W_io + b_o.
@@ -65,6 +71,7 @@ class Linear:
         dL/dW_io = sum_b x_bi g_bo, dL/db_o = sum_b g_bo, dL/dx_bi = sum_o g_bo W_io: the transposes
         below do nothing but bring the summed index to the middle.
         """
+        self.grad_pre_BO = grad_BO
         self.gradients = {"weight": self._x_BI.T @ grad_BO, "bias": grad_BO.sum(0)}
         return grad_BO @ self.parameters["weight"].T
 
@@ -77,8 +84,7 @@ class Elementwise:
         phi: The activation, such as `activation("relu")`.
 
     Attributes:
-        pre_BI: h of the last `forward`.
-        grad_pre_BI: dL/dh of the last `backward`.
+        argument_BI: What phi was given in the last `forward`: h, or what a norm made of it.
     """
 
     def __init__(self, phi: Activation) -> None:
@@ -88,13 +94,12 @@ class Elementwise:
 
     def forward(self, x_BI: Array, *, training: bool = False) -> Array:
         """Return phi(h)."""
-        self.pre_BI = x_BI
+        self.argument_BI = x_BI
         return self.phi.value(x_BI)
 
     def backward(self, grad_BO: Array) -> Array:
         """Apply the chain rule: dy_j/dh_i is phi'(h_i) for i = j and 0 otherwise."""
-        self.grad_pre_BI = grad_BO * self.phi.slope(self.pre_BI)
-        return self.grad_pre_BI
+        return grad_BO * self.phi.slope(self.argument_BI)
 
 
 @final
@@ -233,6 +238,19 @@ def backward(layers: Sequence[Layer], grad_BO: Array) -> Array:
     for layer in reversed(layers):
         grad_BO = layer.backward(grad_BO)
     return grad_BO
+
+
+@contextmanager
+def remembering_nothing(layers: Sequence[Layer]) -> Iterator[None]:
+    """Let batch norms forget the batches that go forward while the context lasts."""
+    norms = [layer for layer in leaves(layers) if isinstance(layer, BatchNorm)]
+    running = [x for norm in norms for x in (norm.running_mean_N, norm.running_variance_N)]
+    kept = [array_N.copy() for array_N in running]
+    try:
+        yield
+    finally:
+        for array_N, before_N in zip(running, kept, strict=True):
+            array_N[...] = before_N
 
 
 def leaves(layers: Sequence[Layer]) -> Iterator[Layer]:

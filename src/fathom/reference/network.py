@@ -21,6 +21,7 @@ from fathom.reference.layers import (
     backward,
     forward,
     leaves,
+    remembering_nothing,
 )
 from fathom.reference.losses import Loss
 
@@ -87,9 +88,11 @@ def layer_gradients(
 ) -> list[LayerGradients]:
     """Return the gradient of the mean loss of a batch for each linear layer, the first one first.
 
-    Nothing is trained, and batch norm works as in evaluation.
+    They are those of a training step: batch norm takes the batch's own mean and variance, and
+    gradients flow through these. Nothing is trained, running averages included.
     """
-    logits_BK = forward(layers, inputs_BI)
+    with remembering_nothing(layers):
+        logits_BK = forward(layers, inputs_BI, training=True)
     backward(layers, loss(logits_BK, target_B).grad)
     linears = [layer for layer in leaves(layers) if isinstance(layer, Linear)]
     return [LayerGradients(**linear.gradients) for linear in linears]

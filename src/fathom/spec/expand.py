@@ -8,7 +8,8 @@ from typing import Any, Final
 
 from fathom.activations import ACTIVATIONS
 from fathom.architectures import ARCHITECTURES
-from fathom.data.config import DataConfig
+from fathom.data.config import DataConfig, Source
+from fathom.data.datasets import needs_path, takers
 from fathom.errors import ComponentError
 from fathom.initializers import INITIALIZERS, layer_initializers
 from fathom.losses import LOSSES
@@ -130,8 +131,9 @@ def _faults(study: StudyModel, cell: Cell) -> Iterator[Fault]:
     if cell["train.patience"] is not None and cell["data.protocol"] == "train_test":
         message = "needs a validation part, which data.protocol train_test does not have"
         yield ("train", "patience"), message
-    if cell["data.name"] == "arrays" and study.data.path is None:
-        yield ("data", "path"), "data set 'arrays' needs data.path, an .npz file"
+    what = needs_path(cell["data.name"])
+    if what and study.data.path is None:
+        yield ("data", "path"), f"data set '{cell['data.name']}' needs data.path, {what}"
     phis = {*activation} if isinstance(activation, tuple) else {activation}
     for choice in phis:
         message = _obstacle(cell["init"], choice)
@@ -167,10 +169,6 @@ def _not_by_hand(activations: Iterable[Choice], cell: Cell) -> Iterator[Fault]:
                 "alone, written by hand; use engine: single"
             )
             yield tuple(path.split(".")), message
-    for name in ("norm", "skip"):
-        if cell[f"model.{name}"] != "none":
-            message = f"engine reference has no {name} yet; use engine: single, or {name}: none"
-            yield ("model", name), message
 
 
 @functools.lru_cache(maxsize=1024)
@@ -195,9 +193,9 @@ def _run(study: StudyModel, cell: Cell, seed: int, written: tuple[tuple[str, str
         engine=study.engine,
         precision=study.precision,
         data=DataConfig(
-            path=study.data.path if data["name"] == "arrays" else None,
             test_share=study.data.test_share,
             **data,
+            **_source(study, data["name"]),
         ),
         model=ModelConfig(
             name=cell["model.name"],
@@ -217,6 +215,15 @@ def _run(study: StudyModel, cell: Cell, seed: int, written: tuple[tuple[str, str
         ),
         cell=written,
     )
+
+
+def _source(study: StudyModel, name: str) -> dict[str, Any]:
+    """Return what a data set takes of the settings that only some take."""
+    no_source = Source()._asdict()
+    return {
+        setting: getattr(study.data, setting) if name in takers(setting) else default
+        for setting, default in no_source.items()
+    }
 
 
 def _part(cell: Cell, part: str) -> dict[str, Plain]:

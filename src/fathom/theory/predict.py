@@ -15,8 +15,8 @@ from fathom.theory.nonlinearity import Floats, Nonlinearity
 from fathom.theory.stochastic import PredictedRatio, predicted_gradient_ratio
 
 Method = Literal["expansion", "simulation", "mean field", "none"]
-NUM_SAMPLES: Final = 200  # where it simulates: means to 1/14 of the spread, in a tenth of a second
-_FEWEST_SAMPLES: Final = 50  # of networks so large that 200 would take many seconds: 1/7
+NUM_SAMPLES: Final = 80  # where it simulates: 50 layers of 128 units in half a tenth of a second
+_FEWEST_SAMPLES: Final = 50  # of networks so large that 80 would take many seconds
 _MOST_ELEMENTS: Final = 10_000_000  # units of all simulated networks together
 SATURATED_SLOPE: Final = 0.05  # of the largest slope; as the engines count
 
@@ -32,7 +32,8 @@ class Prediction:
         pre_log10_sd: Standard deviation of it, `[L]`.
         gradient_log10: Mean of log10 of the rms of dL/dh in a layer over that in layer L, `[L]`.
         gradient_log10_sd: Standard deviation of it, `[L]`.
-        pre_cosine: Cosine between two inputs' pre-activations, `[L]`; NaN when unknown.
+        pre_cosine: Mean cosine between two inputs' pre-activations, `[L]`; NaN when unknown. Of
+            infinitely wide layers where it was not simulated.
         chi: Factor by which layer l+1's weights and phi_l change the mean square of the gradient on
             its way back, for equal widths, `[L]`; NaN in layer L.
         map_slope: V'(q_l), by which a deviation of q is passed on, `[L]`; NaN in layer L.
@@ -67,6 +68,10 @@ def predict(network: Network, num_probes: int) -> Prediction:
 
     Poles, infinite moments and slopes that are 0 have no number: they get an obstacle in words.
 
+    Where 80 networks are simulated, means are known to 1/9 of the spread from network to network
+    (one standard error) and the spread to 1/12 of itself; of 50 networks, where all together would
+    have more than 10 million units: 1/7 and 1/10. The same network gets the same numbers.
+
     Args:
         network: The network.
         num_probes: Inputs on which a dead unit has to be dead, at least 1.
@@ -78,7 +83,7 @@ def predict(network: Network, num_probes: int) -> Prediction:
     finite = _at_finite_width(network, infinite)
     if finite is not None and finite.blocked_share > 0.5:
         return without_prediction(network.depth, _blocked(finite.blocked_share))
-    cosine_L = propagate_correlation(network, infinite.q)
+    cosine_L = propagate_correlation(network, infinite.q) if finite is None else finite.cosine
 
     def dead(phi: Nonlinearity, layers: list[int]) -> Floats:
         return dead_probability(phi, infinite.q[layers], cosine_L[layers], num_probes)

@@ -1,11 +1,11 @@
-"""Networks drawn without their matrices: the exact law of gradients at any width.
+"""Networks drawn without their matrices: the exact law of signal and gradient at any width.
 
-What a network does to one input and one gradient needs few of its weights. Given x, W x is a
-Gaussian vector of known variance. Given both, W^T d is known along x, where it is (W x) . d / |x|,
-and Gaussian at right angles to x. So one network costs as much as L vectors of n numbers, and
-what an expansion in 1/n leaves out is all there.
+What a network does to two inputs and one gradient needs few of its weights (`matrix_free`). So one
+network costs as much as some L vectors of n numbers, and what an expansion in 1/n leaves out is
+all there.
 
-Shapes: S networks, L hidden layers, O units of a layer, I units of the layer before.
+Shapes: G products of one or two inputs (`matrix_free`); S networks, L hidden layers, N units of
+a layer.
 """
 
 from collections.abc import Sequence
@@ -14,16 +14,25 @@ from typing import Final, Literal, NamedTuple
 
 import numpy as np
 
+from fathom.theory.correlation import propagate_correlation
 from fathom.theory.finite_width import gradient_statistics
 from fathom.theory.gaussian import Moments
+from fathom.theory.matrix_free import (
+    Chance,
+    chance_from,
+    dot,
+    draw_backward,
+    draw_forward,
+    draw_normal,
+    products,
+)
 from fathom.theory.network import Network
 from fathom.theory.nonlinearity import Floats
 
 NUM_SAMPLES: Final = 1500  # the mean is then known to 1/39 of the standard deviation
-_ELEMENTS_AT_ONCE: Final = 2**18  # 2 MB for each array: what caches hold
+_ELEMENTS_AT_ONCE: Final = 2**19  # 4 MB for each array: what caches hold
 _NETWORKS_AT_ONCE: Final = 32  # of fewer, the calls take longer than the numbers
 _MOST_ELEMENTS: Final = 2**22  # 32 MB for each array
-_TINY: Final = np.finfo(np.float64).tiny
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +44,8 @@ class PredictedRatio:
         log10_sd: Its standard deviation.
         log10_rms: Mean of log10(|h_l| / sqrt(n_l)).
         log10_rms_sd: Its standard deviation.
+        cosine: Mean cosine of the angle between two inputs' pre-activations; NaN where unknown. Of
+            the expansion: that of infinitely wide layers.
         blocked_share: Share of networks that let no gradient through, which the other numbers leave
             out, as they do networks whose signal overflows: narrow ReLU networks. Not known to the
             expansion, which says 0.
@@ -46,6 +57,7 @@ class PredictedRatio:
     log10_sd: Floats
     log10_rms: Floats
     log10_rms_sd: Floats
+    cosine: Floats
     blocked_share: float
     method: Literal["expansion", "simulation"]
     reason: str = ""
@@ -75,6 +87,7 @@ def predicted_gradient_ratio(
             log10_sd=expansion.log10_sd,
             log10_rms=expansion.log10_rms,
             log10_rms_sd=expansion.log10_rms_sd,
+            cosine=propagate_correlation(network, q_L),
             blocked_share=0.0,
             method="expansion",
         )
@@ -85,26 +98,23 @@ def predicted_gradient_ratio(
 def simulate_gradient_ratio(
     network: Network, num_samples: int, generator: np.random.Generator
 ) -> PredictedRatio:
-    """Draw networks, and measure how one input and one gradient pass through each.
+    """Draw networks, and measure how two inputs and one gradient pass through each.
 
     Exact for Gaussian and for orthogonal weights, at any width. The gradient at the last hidden
-    layer has a random direction.
+    layer has a random direction. With N networks a mean is known to 1 / sqrt(N) of the spread, and
+    the spread to 1 / sqrt(2 N) of itself where it is Gaussian.
 
-    Source: derived for this project. The numbers are NaN where no network lets a gradient through.
+    Source: derived for this project. The numbers are NaN where no network lets a gradient through;
+    the cosine is the mean over networks in which neither input has become 0 or overflown.
 
     Args:
         network: The network.
         num_samples: How many networks, >= 1.
         generator: Where the randomness comes from.
     """
-    elements = max(network.widths) * network.depth
-    few = min(_NETWORKS_AT_ONCE, _MOST_ELEMENTS // elements)
-    at_once = max(1, few, _ELEMENTS_AT_ONCE // elements)
-    parts = [
-        _draw(network, min(at_once, num_samples - start), generator)
-        for start in range(0, num_samples, at_once)
-    ]
-    ratio_SL, rms_SL = (np.concatenate(part) for part in zip(*parts, strict=True))
+    chance = chance_from(generator)
+    parts = [_draw(network, num, chance) for num in _parts(network, num_samples)]
+    ratio_SL, rms_SL, cosine_SL = (np.concatenate(part) for part in zip(*parts, strict=True))
     open_S = np.isfinite(ratio_SL).all(1) & np.isfinite(rms_SL).all(1)
     overflown_S = ~(rms_SL < np.inf).all(1)
     log10_ratio, log10_sd = _mean_and_sd(ratio_SL[open_S])
@@ -114,9 +124,18 @@ def simulate_gradient_ratio(
         log10_sd=log10_sd,
         log10_rms=log10_rms,
         log10_rms_sd=log10_rms_sd,
+        cosine=_mean_of_known(cosine_SL[open_S]),
         blocked_share=float((~open_S & ~overflown_S).mean()),
         method="simulation",
     )
+
+
+def _parts(network: Network, num_samples: int) -> list[int]:
+    """Divide the networks into parts of about one size that caches hold."""
+    elements = max(network.widths) * network.depth
+    few = min(_NETWORKS_AT_ONCE, _MOST_ELEMENTS // elements)
+    num_parts = -(-num_samples // max(1, few, _ELEMENTS_AT_ONCE // elements))
+    return [len(part) for part in np.array_split(np.arange(num_samples), num_parts)]
 
 
 def _mean_and_sd(x_SL: Floats) -> tuple[Floats, Floats]:
@@ -124,104 +143,79 @@ def _mean_and_sd(x_SL: Floats) -> tuple[Floats, Floats]:
     return (x_SL.mean(0), x_SL.std(0)) if num else (np.full(depth, np.nan), np.full(depth, np.nan))
 
 
+def _mean_of_known(x_SL: Floats) -> Floats:
+    """Average what is not NaN; where there is nothing else, return NaN."""
+    known_SL = ~np.isnan(x_SL)
+    with np.errstate(invalid="ignore"):
+        mean: Floats = x_SL.sum(0, where=known_SL) / known_SL.sum(0)
+    return mean
+
+
 class _Pass(NamedTuple):
-    """What one layer keeps of the forward pass: W x without the bias, and phi(h), phi'(h)."""
+    """What one layer keeps of an input's way up: W x without the bias, h with it, and phi(h)."""
 
     linear: Floats
+    pre: Floats
     value: Floats
-    slope: Floats
 
 
-def _draw(network: Network, num: int, generator: np.random.Generator) -> tuple[Floats, Floats]:
-    """Return log10(g_l / g_L) and log10(|h_l| / sqrt(n_l)) of some networks, each `[S, L]`."""
-    rms_SL = np.empty((num, network.depth))
-    ratio_SL = np.zeros((num, network.depth))
+def _draw(network: Network, num: int, chance: Chance) -> tuple[Floats, Floats, Floats]:
+    """Return log10(g_l / g_L), log10(|h_l| / sqrt(n_l)) and the cosine, each `[S, L]`."""
+    with np.errstate(all="ignore"):
+        passes, rms_SL, cosine_SL = _up(network, num, chance)
+        return _down(network, passes, chance), rms_SL, cosine_SL
+
+
+def _up(network: Network, num: int, chance: Chance) -> tuple[list[_Pass], Floats, Floats]:
+    """Pass the inputs; a second one only where its angle to the first one is known."""
+    rms_SL, cosine_SL = np.empty((2, num, network.depth))
     passes: list[_Pass] = []
     square_S = np.full(num, network.num_features * network.input_square)
-    with np.errstate(all="ignore"):
-        for layer, phi in enumerate(network.activations):
-            linear = _forward(network, layer, square_S, generator)
-            h = linear + _bias(network, layer, linear.shape, generator)
-            passes.append(_Pass(linear, phi.value(h), phi.slope(h)))
-            rms_SL[:, layer] = np.log10(_squares(h) / network.widths[layer]) / 2
-            square_S = _squares(passes[-1].value)
-        # Of length 1 in every layer, so that nothing underflows.
-        grad = _of_length_1(generator.standard_normal((num, network.widths[-1])))[0]
-        for layer in reversed(range(network.depth - 1)):
-            below, above = passes[layer], passes[layer + 1]
-            back = _backward(network, layer + 1, below.value, above.linear, grad, generator)
-            grad, length_S = _of_length_1(back * below.slope)
-            units = network.widths[layer + 1] / network.widths[layer]
-            ratio_SL[:, layer] = ratio_SL[:, layer + 1] + np.log10(length_S) + np.log10(units) / 2
-    return ratio_SL, rms_SL
+    is_pair = not np.isnan(network.input_cosine)
+    products_GS = np.array([square_S, network.input_cosine * square_S, square_S])
+    products_GS = products_GS if is_pair else products_GS[:1]
+    for layer, phi in enumerate(network.activations):
+        linear = draw_forward(network, layer, products_GS, chance)
+        pre = _biased(linear, network.bias_variance[layer], chance)
+        values = [phi.value(h) for h in pre]
+        passes.append(_Pass(linear[0], pre[0], values[0]))
+        of_h_GS, products_GS = products(pre), products(values)
+        rms_SL[:, layer] = np.log10(of_h_GS[0] / network.widths[layer]) / 2
+        cosine_SL[:, layer] = _cosine(of_h_GS) if is_pair else np.nan
+    return passes, rms_SL, cosine_SL
 
 
-def _bias(
-    network: Network, layer: int, shape: tuple[int, ...], generator: np.random.Generator
-) -> Floats | float:
-    variance = network.bias_variance[layer]
-    return np.sqrt(variance) * generator.standard_normal(shape) if variance else 0.0
+def _cosine(products_GS: Floats) -> Floats:
+    length_S, other_S = np.sqrt(products_GS[0]), np.sqrt(products_GS[2])
+    cosine_S = np.clip(products_GS[1] / length_S / other_S, -1, 1)
+    return np.where(np.isfinite(products_GS).all(0), cosine_S, np.nan)
 
 
-def _forward(
-    network: Network, layer: int, square_S: Floats, generator: np.random.Generator
-) -> Floats:
-    """Draw W x `[S, O]` for vectors x of known |x|^2."""
-    num_in, num_out = _fans(network, layer)
-    image_SO = generator.standard_normal((len(square_S), num_out))
-    if not network.orthogonal:
-        variance_S = network.weight_scale[layer] / num_in * square_S
-        return image_SO * np.sqrt(variance_S)[:, None]
-    lost_S = generator.chisquare(num_in - num_out, len(square_S)) if num_in > num_out else 0.0
-    stretch_S = _gain_square(network, layer) * square_S / (_squares(image_SO) + lost_S)
-    return image_SO * np.sqrt(stretch_S)[:, None]
+def _down(network: Network, passes: list[_Pass], chance: Chance) -> Floats:
+    """Pass a gradient of random direction, of length 1 in every layer: nothing underflows."""
+    num = len(passes[0].value)
+    ratio_SL = np.zeros((num, network.depth))
+    grad = _of_length_1(draw_normal((num, network.widths[-1]), chance))[0]
+    above = passes.pop()
+    for layer in reversed(range(network.depth - 1)):
+        below = passes.pop()  # what nobody holds is written over while caches hold it
+        back = draw_backward(network, layer + 1, below.value, above.linear, grad, chance)
+        back *= network.activations[layer].slope(below.pre)
+        grad, length_S = _of_length_1(back)
+        units = network.widths[layer + 1] / network.widths[layer]
+        ratio_SL[:, layer] = ratio_SL[:, layer + 1] + np.log10(length_S) + np.log10(units) / 2
+        above = below
+    return ratio_SL
 
 
-def _backward(
-    network: Network,
-    layer: int,
-    x_SI: Floats,
-    linear_SO: Floats,
-    grad_SO: Floats,
-    generator: np.random.Generator,
-) -> Floats:
-    """Draw W^T d `[S, I]` for vectors d of length 1, given x and W x."""
-    num_in, num_out = _fans(network, layer)
-    square_S = np.maximum(_squares(x_SI), _TINY)  # x may be 0: then W x is, too
-    along_S = np.einsum("so,so->s", linear_SO, grad_SO) / square_S
-    across_SI = generator.standard_normal(x_SI.shape)
-    overlap_S = np.einsum("si,si->s", x_SI, across_SI) / square_S
-    if not network.orthogonal:
-        scale_S = np.full(len(x_SI), np.sqrt(network.weight_scale[layer] / num_in))
-    else:
-        left_S = _gain_square(network, layer) - along_S**2 * square_S
-        free_S = _squares(across_SI) - overlap_S**2 * square_S
-        if num_out > num_in:
-            free_S += generator.chisquare(num_out - num_in, len(x_SI))
-        scale_S = np.sqrt(left_S / free_S)
-    across_SI *= scale_S[:, None]
-    across_SI += (along_S - overlap_S * scale_S)[:, None] * x_SI
-    return across_SI
-
-
-def _fans(network: Network, layer: int) -> tuple[int, int]:
-    return (network.num_features, *network.widths)[layer], network.widths[layer]
-
-
-def _gain_square(network: Network, layer: int) -> float:
-    """Return the factor by which an orthogonal matrix changes squared lengths where it keeps all.
-
-    Rows or columns, whichever are fewer, are orthogonal and have one length.
-    """
-    num_in, num_out = _fans(network, layer)
-    return network.weight_scale[layer] * max(num_in, num_out) / num_in
-
-
-def _squares(x_SN: Floats) -> Floats:
-    squares: Floats = np.einsum("sn,sn->s", x_SN, x_SN)
-    return squares
+def _biased(linear: list[Floats], variance: float, chance: Chance) -> list[Floats]:
+    """Add the bias, which is the same for both inputs."""
+    if not variance:
+        return linear
+    bias = np.sqrt(variance) * draw_normal(linear[0].shape, chance)
+    return [image + bias for image in linear]
 
 
 def _of_length_1(x_SN: Floats) -> tuple[Floats, Floats]:
-    length_S = np.sqrt(_squares(x_SN))
+    length_S = np.sqrt(dot(x_SN, x_SN))
     return x_SN / length_S[:, None], length_S
