@@ -31,6 +31,7 @@ from fathom.engine.single import SingleEngine
 from fathom.engine.stacked import CPU, StackedEngine
 from fathom.engine.tables import CohortResult, collect_result
 from fathom.errors import FathomError
+from fathom.losses import LOSSES
 from fathom.models.build import count_network
 from fathom.spec.grid import Run
 
@@ -60,10 +61,11 @@ def make_engine(runs: Sequence[Run], data: PreparedData, device: torch.device = 
     """Build the engine that the runs ask for.
 
     Raises:
-        FathomError: If they ask for an engine that knows the CPU alone on another device, or for
-            what an engine does not have.
+        FathomError: If they ask for an engine that knows the CPU alone on another device, for what
+            an engine does not have, or if data and loss do not fit.
     """
     name = runs[0].engine
+    _check_labels(runs, data)
     if name == "stacked":
         return StackedEngine(runs, data, device)
     if device.type != "cpu":
@@ -71,6 +73,23 @@ def make_engine(runs: Sequence[Run], data: PreparedData, device: torch.device = 
             f"engine '{name}' computes on the CPU alone; leave --device out, or use engine: stacked"
         )
     return ONE_BY_ONE[name](runs, data)
+
+
+def _check_labels(runs: Sequence[Run], data: PreparedData) -> None:
+    """Refuse samples with several labels where a loss or an engine takes one.
+
+    Raises:
+        FathomError: If one does.
+    """
+    if not data.multi_label:
+        return
+    several = f"the samples of '{data.config.name}' may have several"
+    for loss in dict.fromkeys(run.loss for run in runs):
+        if LOSSES.build(loss).target != "classes":
+            raise FathomError(f"loss '{loss.label}' needs one label; {several}; use loss: bce")
+    if runs[0].engine != "single":
+        name = runs[0].engine
+        raise FathomError(f"engine '{name}' needs one label; {several}; use engine: single")
 
 
 class CohortTraining:
