@@ -25,6 +25,9 @@ class Extent:
         sample_shape: Shape of one sample.
         num_classes: Labels run from 0 to `num_classes - 1`.
         item_size: Bytes of one stored number.
+        num_validation: Samples of the official validation part; None where there is none.
+        class_names: One for each label; empty where unknown.
+        multi_label: Whether a sample may have several labels, or none.
     """
 
     num_train: int
@@ -32,6 +35,9 @@ class Extent:
     sample_shape: tuple[int, ...]
     num_classes: int
     item_size: int
+    num_validation: int | None = None
+    class_names: tuple[str, ...] = ()
+    multi_label: bool = False
 
     @property
     def num_features(self) -> int:
@@ -44,12 +50,13 @@ class Samples:
     """Checked samples with their labels.
 
     Attributes:
-        inputs: `[N, ...]`, uint8, float32 or float64; finite.
-        labels: `[N]`, int64, from 0 on.
+        inputs: `[N, ...]`, uint8, float32 or float64; finite. Images in colour are `[N, 3, H, W]`.
+            May be a memory map.
+        labels: `[N]`, int64, from 0 on; or `[N, K]`, uint8, 1 for each label that a sample has.
     """
 
     inputs: npt.NDArray[Any]
-    labels: npt.NDArray[np.int64]
+    labels: npt.NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,22 +66,36 @@ class RawData:
     Attributes:
         train: Samples for training and for the parts that are cut from them.
         test: The official test part; None where there is none.
+        validation: The official validation part; None where there is none.
+        class_names: One for each label; empty where unknown.
     """
 
     train: Samples
     test: Samples | None
+    validation: Samples | None = None
+    class_names: tuple[str, ...] = ()
 
     @property
     def extent(self) -> Extent:
         """Count samples and classes."""
-        parts = [self.train] if self.test is None else [self.train, self.test]
         return Extent(
             num_train=len(self.train.labels),
             num_test=None if self.test is None else len(self.test.labels),
             sample_shape=self.train.inputs.shape[1:],
-            num_classes=1 + max(int(part.labels.max()) for part in parts),
+            num_classes=self._count_classes(),
             item_size=self.train.inputs.itemsize,
+            num_validation=None if self.validation is None else len(self.validation.labels),
+            class_names=self.class_names,
+            multi_label=self.train.labels.ndim == 2,
         )
+
+    def _count_classes(self) -> int:
+        if self.class_names:
+            return len(self.class_names)
+        if self.train.labels.ndim == 2:
+            return int(self.train.labels.shape[1])
+        parts = (part for part in (self.train, self.validation, self.test) if part is not None)
+        return 1 + max(int(part.labels.max()) for part in parts)
 
 
 def check_arrays(arrays: dict[str, npt.NDArray[Any]], source: Path | str) -> RawData:

@@ -8,13 +8,13 @@ import contextlib
 import hashlib
 import logging
 import os
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from fathom.data.aside import written_aside
 from fathom.data.download import download
 from fathom.data.readers import GZIP_MAGIC, describe_error, read_bytes, unpack
 from fathom.errors import DataError
@@ -27,17 +27,24 @@ _PACKING_MARGIN: Final = 65_536  # an archive is at most this much larger than i
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataFile:
-    """One file, known by its content.
+    """One file, known by its content: its own, or that of the archive that it is.
 
     Attributes:
-        name: Name without `.gz`.
-        sha256: Of the uncompressed content, in hexadecimal digits.
-        size: Of the uncompressed content, in bytes.
+        name: Name without `.gz`; of an archive its whole name.
+        sha256: Of the uncompressed content, in hexadecimal digits; empty for an archive.
+        size: Of the uncompressed content, in bytes; of an archive its own.
+        md5: Of an archive as it is published, in hexadecimal digits; empty for anything else.
     """
 
     name: str
-    sha256: str
+    sha256: str = ""
     size: int
+    md5: str = ""
+
+    @property
+    def published_name(self) -> str:
+        """Name under which mirrors have it."""
+        return self.name if self.md5 else f"{self.name}.gz"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +56,7 @@ class Collection:
         files: All of its files.
         layouts: Folders below a data folder in which the files may lie, the usual one first.
         system_folders: Folders into which packages of the operating system put them.
-        mirrors: Addresses to which a file's name and `.gz` are appended, the preferred one first.
+        mirrors: Addresses to which a file's published name is appended, the preferred one first.
         hint: Another way to get the files, as a sentence; may be empty.
     """
 
@@ -83,7 +90,7 @@ def obtain(collection: Collection, file: DataFile, folders: Sequence[Path]) -> b
         folders: The user's data folders, in order of preference.
 
     Returns:
-        The uncompressed content, verified.
+        The uncompressed content, or the archive itself, verified.
 
     Raises:
         DataError: If no place and no mirror has it; the text lists what was found wrong in each,
@@ -99,7 +106,7 @@ def obtain(collection: Collection, file: DataFile, folders: Sequence[Path]) -> b
             return content
     for mirror in collection.mirrors:
         try:
-            return _download(f"{mirror}{file.name}.gz", file, cache / collection.name)
+            return _download(f"{mirror}{file.published_name}", file, cache / collection.name)
         except DataError as error:
             troubles.append(str(error))
     place = (search_folders(folders) or (cache,))[0]
@@ -140,17 +147,22 @@ def _look_into(
 
 def _candidates(root: Path, collection: Collection, file: DataFile) -> Iterator[Path]:
     for layout in collection.layouts:
-        for suffix in (".gz", ""):
+        for suffix in ("",) if file.md5 else (".gz", ""):
             yield root / layout / f"{file.name}{suffix}"
 
 
 def _verified(packed: bytes, file: DataFile, source: Path | str) -> bytes:
-    content = unpack(packed, file.size, source)
-    got = hashlib.sha256(content).hexdigest()
-    if got != file.sha256:
+    if file.md5:
+        # An old checksum, and the only one that is published: no protection from an attacker.
+        content, kind, wanted = packed, "md5", file.md5
+        got = hashlib.md5(content, usedforsecurity=False).hexdigest()
+    else:
+        content, kind, wanted = unpack(packed, file.size, source), "sha256", file.sha256
+        got = hashlib.sha256(content).hexdigest()
+    if got != wanted:
         raise DataError(
-            f"{source}: is damaged or another file: expected {file.size:,} bytes with sha256 "
-            f"{file.sha256}, got {len(content):,} bytes with sha256 {got}"
+            f"{source}: is damaged or another file: expected {file.size:,} bytes with {kind} "
+            f"{wanted}, got {len(content):,} bytes with {kind} {got}"
         )
     return content
 
@@ -181,35 +193,21 @@ def _download(address: str, file: DataFile, target: Path) -> bytes:
     packed = download(address, file.size + _PACKING_MARGIN)
     content = _verified(packed, file, address)
     try:
-        _keep(packed, target, file.name + (".gz" if packed.startswith(GZIP_MAGIC) else ""))
+        is_packed = packed.startswith(GZIP_MAGIC) and not file.md5
+        with written_aside(target / (file.name + (".gz" if is_packed else ""))) as stream:
+            stream.write(packed)
     except OSError as error:
         _log.warning("%s: the download cannot be kept: %s", target, error.strerror or error)
     return content
 
 
-def _keep(packed: bytes, folder: Path, name: str) -> None:
-    """Write aside, then rename: no other process ever sees half a file under the name.
-
-    Raises:
-        OSError: If the folder cannot be written.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    descriptor, aside = tempfile.mkstemp(prefix=f".{name}-", dir=folder)
-    try:
-        with open(descriptor, "wb") as stream:
-            stream.write(packed)
-        os.replace(aside, folder / name)
-    except OSError:
-        Path(aside).unlink(missing_ok=True)
-        raise
-
-
 def _explain(collection: Collection, file: DataFile, folder: Path, troubles: Sequence[str]) -> str:
-    files = ", ".join(f"{each.name}.gz" for each in collection.files)
+    files = ", ".join(each.published_name for each in collection.files)
+    wanted = file.name if file.md5 else f"{file.name}(.gz)"
     lines = [
-        f"data set '{collection.name}': found no good {file.name}(.gz). Looked at:",
+        f"data set '{collection.name}': found no good {wanted}. Looked at:",
         *(f"  {trouble}" for trouble in troubles),
         f"Put {files} into {folder / collection.layouts[0]}, or name the folder that holds "
-        f"{collection.layouts[0]} with --data-dir or {FOLDERS_VARIABLE}. {collection.hint}",
+        f"{collection.layouts[0] or 'it'} with --data-dir or {FOLDERS_VARIABLE}. {collection.hint}",
     ]
     return "\n".join(lines).rstrip()

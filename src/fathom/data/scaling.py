@@ -41,8 +41,8 @@ class Scale:
         Returns:
             `[N, I]`, a new tensor.
         """
-        x = inputs_NI.to(torch.promote_types(inputs_NI.dtype, dtype))
-        scaled = _standardize_rows(x) if self.per_sample else (x - self.shift).div_(self.divisor)
+        x = inputs_NI.to(torch.promote_types(inputs_NI.dtype, dtype), copy=True)
+        scaled = _standardize_rows(x) if self.per_sample else x.sub_(self.shift).div_(self.divisor)
         return scaled.to(dtype)
 
     def write_columns(self, inputs_NI: Tensor, out_IN: Tensor) -> None:

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 
+from fathom.data.config import Source
+from fathom.data.datasets import takers
 from fathom.errors import Problem
 from fathom.spec.keys import resolve_axis
 from fathom.spec.model import StudyModel
@@ -20,7 +22,7 @@ def inconsistencies(study: StudyModel, root: Node) -> Iterator[Problem]:
         root: The same as it was written, for places.
     """
     yield from _shape(study, root)
-    yield from _path(study, root)
+    yield from _source(study, root)
     yield from _precision(study, root)
     for index, condition in enumerate(study.exclude):
         yield from _unmatched(study, condition, root.find(("exclude", index)))
@@ -36,11 +38,16 @@ def _shape(study: StudyModel, root: Node) -> Iterator[Problem]:
         yield root.find(("model", "hidden")).problem("give hidden, or depth and width, not both")
 
 
-def _path(study: StudyModel, root: Node) -> Iterator[Problem]:
+def _source(study: StudyModel, root: Node) -> Iterator[Problem]:
+    """Find settings that mean nothing to any data set of the study."""
     names = {*study.data.name, *(rule.set.get("data.name") for rule in study.overrides)}
-    if study.data.path is not None and "arrays" not in names:
-        message = f"only data set 'arrays' takes a path, not {listed(study.data.name)}"
-        yield root.find(("data", "path")).problem(message)
+    for setting in Source._fields:
+        able = takers(setting)
+        if getattr(study.data, setting) and not names & {*able}:
+            plural = "s" if len(able) > 1 else ""
+            those = f"data set{plural} {listed(map(repr, able))} take{'' if plural else 's'}"
+            message = f"only {those} {setting}, not {listed(study.data.name)}"
+            yield root.find(("data", setting)).problem(message)
 
 
 def _precision(study: StudyModel, root: Node) -> Iterator[Problem]:

@@ -9,7 +9,7 @@ from typing import Annotated, Final, Literal, get_args
 from pydantic import BaseModel, ConfigDict
 
 from fathom.activations import ACTIVATIONS
-from fathom.data.config import Protocol, Scaling
+from fathom.data.config import Augment, Protocol, Scaling
 from fathom.data.datasets import DATASETS
 from fathom.initializers import INITIALIZERS
 from fathom.losses import LOSSES
@@ -19,7 +19,7 @@ from fathom.schedules import SCHEDULES
 from fathom.spec.checks import Axis
 from fathom.spec.components import Chosen, Component, Name
 from fathom.spec.grid import Norm, Skip
-from fathom.spec.values import Flag, Number, Replicates, Text, Widths, Word
+from fathom.spec.values import Flag, Number, Replicates, Text, Texts, Widths, Word
 
 Engine = Literal["stacked", "single", "reference"]
 Precision = Literal["float32", "float64", "tf32", "bf16"]
@@ -48,7 +48,13 @@ class DataSettings(Part):
     name: Annotated[tuple[str, ...], Axis(Name(DATASETS))]
     """Data set by name; `arrays` for your own."""
     path: Annotated[str | None, Text(4_096, optional=True)] = None
-    """For `arrays`: an .npz file with x and y."""
+    """For `arrays` an .npz file with x and y; for data sets of images their folder."""
+    image_size: Annotated[int | None, Number(1, 4_096, whole=True, optional=True)] = None
+    """Height and width to which decoded images are resized; null to keep their own."""
+    classes: Annotated[tuple[str, ...], Texts(100, 1_000)] = ()
+    """For `voc`: the classes that are labels, in this order; empty for the usual five."""
+    augment: Annotated[tuple[Augment, ...], Axis(Word(get_args(Augment)))] = ("none",)
+    """What is done by chance to training images: none, flip, crop or flip_crop."""
     scaling: Annotated[tuple[Scaling, ...], Axis(Word(get_args(Scaling)))] = ("unit",)
     """unit [0, 1]; symmetric [-1, 1]; standard (mean 0, std 1); per_image (the same); none."""
     protocol: Annotated[tuple[Protocol, ...], Axis(Word(get_args(Protocol)))] = ("holdout",)
@@ -73,7 +79,9 @@ class ModelSettings(Part):
     width: Annotated[tuple[int, ...], Axis(WIDTH)] = (128,)
     """Units of every hidden layer."""
     hidden: Annotated[tuple[tuple[int, ...], ...], Axis(Widths(WIDTH, 1_000))] = ()
-    """Units of each hidden layer, instead of depth and width; a sweep is a list of lists."""
+    """Units of each hidden layer, instead of depth and width; a sweep is a list of lists.
+
+    An empty list, `[]`, is a linear classifier."""
     norm: Annotated[tuple[Norm, ...], Axis(Word(get_args(Norm)))] = ("none",)
     """Normalise each hidden layer before its activation: none, layer_norm or batch_norm."""
     skip: Annotated[tuple[Skip, ...], Axis(Word(get_args(Skip)))] = ("none",)

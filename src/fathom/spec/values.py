@@ -138,15 +138,47 @@ class Text(Check):
 
 
 @dataclass(frozen=True)
+class Texts(Check):
+    """A list of different texts, which may be empty.
+
+    Attributes:
+        longest: Most characters of each.
+        most: Most texts.
+    """
+
+    longest: int
+    most: int
+
+    def one(self, value: Plain) -> tuple[str, ...]:
+        """Return the texts."""
+        if not isinstance(value, list):
+            refuse(f"got {show(value)}; must be a list of names such as [cat, dog]")
+        if len(value) > self.most:
+            refuse(f"got {len(value):,} names; must be {self.most:,} at most")
+        texts = collect(enumerate(value), Text(self.longest).one)
+        index = first_repeat(texts)
+        if index is not None:
+            refuse(f"{show(texts[index])} is listed twice", (index,))
+        return tuple(text for text in texts if text is not None)
+
+    def schema(self) -> Json:
+        """Return a list of texts."""
+        return {"type": "array", "items": Text(self.longest).schema(), "uniqueItems": True}
+
+
+@dataclass(frozen=True)
 class Widths(Check):
-    """The widths of all hidden layers: itself a list, so that a sweep is a list of lists."""
+    """The widths of all hidden layers: itself a list, so that a sweep is a list of lists.
+
+    An empty list is a network without hidden layers, a linear classifier.
+    """
 
     width: Number
     longest: int
 
     def one(self, value: Plain) -> tuple[int, ...]:
         """Return the widths."""
-        if not isinstance(value, list) or not value:
+        if not isinstance(value, list):
             refuse(f"got {show(value)}; must be a list of widths such as [256, 128]")
         if len(value) > self.longest:
             refuse(f"got {len(value):,} layers; must be {self.longest:,} at most")
@@ -158,7 +190,7 @@ class Widths(Check):
 
     def schema(self) -> Json:
         """Return a list of widths."""
-        return {"type": "array", "items": self.width.schema(), "minItems": 1}
+        return {"type": "array", "items": self.width.schema()}
 
 
 @dataclass(frozen=True)
