@@ -25,10 +25,11 @@ def mnist(folder: Path) -> Samples:
     Raises:
         DataError: If they are neither there nor elsewhere, or damaged.
     """
+    from fathom.data.config import Source
     from fathom.data.datasets import DATASETS
     from fathom.registry import Choice
 
-    train = DATASETS.build(Choice("mnist")).load(None, [folder]).train
+    train = DATASETS.build(Choice("mnist")).load(Source(), [folder]).train
     return Samples(images=train.inputs.reshape(len(train.inputs), -1), labels=train.labels)
 
 

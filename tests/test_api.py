@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,10 @@ import pytest
 import torch
 
 import fathom
+from fathom import api
 from fathom.activations import ACTIVATIONS
 from fathom.api.description import describe_runs
+from fathom.api.loss_steps import recorded_steps
 from fathom.data.inputs import InputStatistics, input_statistics
 from fathom.data.splits import prepare
 from fathom.errors import FathomError
@@ -294,6 +297,53 @@ class TestPackage:
     def test_everything_that_is_promised_is_there(self) -> None:
         assert all(hasattr(fathom, name) for name in fathom.__all__)
         assert set(fathom.__all__) <= set(dir(fathom))
+        modules = {name for name, found in vars(api).items() if isinstance(found, ModuleType)}
+        public = {name for name in vars(api) if not name.startswith("_")} - modules
+        assert public == set(fathom.__all__)
+
+    def test_the_engines_agree_from_python_too(self) -> None:
+        found = fathom.agree(1)
+        assert found.agree
+        assert found.num_steps == 1
+        with pytest.raises(FathomError, match="steps: got 0"):
+            fathom.agree(0)
+
+
+class TestLossSteps:
+    def test_of_a_study_and_of_its_results(self, tmp_path: Path) -> None:
+        """For K classes a hinge's gradient is K times as long as that of cross entropy."""
+        study = fathom.Study(
+            name="losses",
+            **SMALL
+            | {
+                "activation": "relu",
+                "loss": ["hinge", "cross_entropy"],
+                "model": {"depth": 1, "width": 8},
+                "train": {"epochs": 1, "lr": [0.1, 0.01]},
+            },
+        )
+        planned = study.loss_steps()
+        assert [(step.loss, step.lr) for step in planned] == [
+            ("hinge", 0.01),
+            ("hinge", 0.1),
+            ("cross_entropy", 0.01),
+            ("cross_entropy", 0.1),
+        ]
+        assert planned[0].ratio == pytest.approx(10)
+        results = study.run(tmp_path, **QUIET)
+        assert results.loss_steps == planned
+        page = results.report(formats=()).read_text()
+        assert "First steps differ in length between losses" in page
+
+    def test_runs_of_an_earlier_version_have_none(self, results: fathom.Results) -> None:
+        configs = {run_id: {"loss": "hinge", "train": {}} for run_id in results.runs["run_id"]}
+        old = results.frames.runs.with_columns(num_classes=pl.lit(None, pl.Int64))
+        assert recorded_steps(old, configs) == ()
+
+    def test_a_loss_that_is_not_installed_is_left_out(self, results: fathom.Results) -> None:
+        train = {"optimizer": "sgd", "lr": 0.1}
+        configs = {run_id: {"loss": "rare", "train": train} for run_id in results.runs["run_id"]}
+        assert recorded_steps(results.frames.runs, configs) == ()
 
     def test_an_unknown_name_is_an_attribute_error(self) -> None:
         with pytest.raises(AttributeError, match="'Studi'"):

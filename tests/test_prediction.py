@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from fathom.api.predicted import layer_table
 from fathom.data.inputs import InputStatistics
 from fathom.initializers import INITIALIZERS, custom
 from fathom.prediction import (
@@ -173,11 +174,11 @@ class TestPrediction:
     def test_numbers_that_end_are_told_as_such(self) -> None:
         found = predict_model(model("exp", "he_normal", *[64] * 10), 64, STANDARDISED, 10)
         assert found.method == "mean field"
-        assert not expected_evidence(found, 10, 10).is_finite
+        assert not expected_evidence(layer_table(found), 10, 10).is_finite
 
     def test_a_signal_beyond_all_numbers_from_the_start_diverges(self) -> None:
         found = predict_model(model("relu", "normal", 8, 8, std=1e200), 8, STANDARDISED, 10)
-        evidence = expected_evidence(found, 10, 10)
+        evidence = expected_evidence(layer_table(found), 10, 10)
         assert not evidence.is_finite
         assert math.isnan(evidence.scale_growth)
 

@@ -3,25 +3,15 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from fathom.api import (
-        Activation,
-        FathomError,
-        Plan,
-        Results,
-        Study,
-        allow,
-        custom,
-        examine,
-        gain,
-        predict,
-    )
+    from fathom.api import *  # noqa: F403 - the names are listed once, below
 
-__all__ = [
+__all__ = [  # noqa: F405 - see above
     "Activation",
     "FathomError",
     "Plan",
     "Results",
     "Study",
+    "agree",
     "allow",
     "custom",
     "examine",

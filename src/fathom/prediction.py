@@ -5,6 +5,7 @@ import math
 from typing import Final, NamedTuple
 
 import numpy as np
+import polars as pl
 import torch
 from torch import Tensor
 
@@ -77,13 +78,15 @@ def network_of(model: ModelConfig, num_features: int, inputs: InputStatistics) -
     """Turn settings into what theory works on: one variance for each layer.
 
     Raises:
-        NotCoveredError: If it is no mlp, layers are normalised or skipped, or the weights have a
-            mean other than 0 or are not independent.
+        NotCoveredError: If it is no mlp, there is no hidden layer, layers are normalised or
+            skipped, or the weights have a mean other than 0 or are not independent.
     """
     if not is_mlp(model):
         raise NotCoveredError(
             f"theory here is of multilayer perceptrons; {model.name.name} is none"
         )
+    if not model.hidden:
+        raise NotCoveredError("there is no hidden layer, through which a signal could fade")
     if model.norm != "none":
         raise NotCoveredError(f"normalised layers are not covered by theory (norm: {model.norm})")
     if model.skip != "none":
@@ -183,26 +186,32 @@ def _is_orthogonal(weight: Tensor) -> bool:
     return bool(size > 0) and bool(off.abs().max() < _ORTHOGONAL * size)
 
 
-def expected_evidence(prediction: Prediction, num_probes: int, num_classes: int) -> Evidence:
+def expected_evidence(layers: pl.DataFrame, num_probes: int, num_classes: int) -> Evidence:
     """Return the numbers that the rules of `verdicts` look at, as theory expects them.
 
     Args:
-        prediction: Of a network before training.
-        num_probes: Inputs on which units are counted.
-        num_classes: Of the data.
+        layers: Of one network before training, layer 1 first: columns as in
+            `records.PREDICTION_COLUMNS`.
+        num_probes: Inputs on which units are counted; 0 if not known.
+        num_classes: Of the data; 0 if not known.
     """
-    scale = prediction.pre_log10
+    scale = layers["pre_log10"].to_numpy()
     with np.errstate(invalid="ignore"):  # beyond all numbers from the first layer on
         growth = 2 * float(scale[-1] - scale[0])
     return Evidence(
         is_finite=bool(scale.max() < _LARGEST_LOG10),
-        gradient_span=float(prediction.gradient_log10[0]),
-        span_sd=float(prediction.gradient_log10_sd[0]),
+        gradient_span=layers["gradient_log10"][0],
+        span_sd=layers["gradient_log10_sd"][0],
         scale_growth=growth,
         largest_rms=10 ** min(float(scale.max()), 300.0),
-        cosine=float(prediction.pre_cosine[-1]),
+        cosine=layers["pre_cosine"][-1],
         num_probes=num_probes,
         num_classes=num_classes,
-        dead_share=float(prediction.dead_share.max()),
-        saturated_share=float(prediction.saturated_share.max()),
+        dead_share=_largest_known(layers["dead_share"]),
+        saturated_share=_largest_known(layers["saturated_share"]),
     )
+
+
+def _largest_known(shares: pl.Series) -> float:
+    """Return the largest number that there is: of some activations saturation is not defined."""
+    return float(np.fmax.reduce(shares.to_numpy()))

@@ -1,6 +1,7 @@
 """The verb that shows whether the three engines agree."""
 
 import json
+from itertools import product
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ def test_every_component_has_its_line(fathom: Fathom) -> None:
     names = {line.partition("(")[0] for line in lines}
     for registry in (ACTIVATIONS, LOSSES, OPTIMIZERS, SCHEDULES):
         assert set(registry.names()) <= names
+    assert {"layer_norm", "batch_norm", "residual"} <= names
     assert outcome.out.rstrip().endswith("agree within 1e-10.")
     assert "All " in outcome.out
     assert "nan" not in outcome.out
@@ -34,6 +36,8 @@ def test_json_has_every_pair(fathom: Fathom) -> None:
     pairs = {(row["activation"], row["loss"]) for row in found["trainings"]}
     assert {(a, b) for a in ACTIVATIONS.names() for b in LOSSES.names()} <= pairs
     assert all(row["moved"] > 0 for row in found["trainings"])
+    remedies = {(row["norm"], row["skip"]) for row in found["trainings"]}
+    assert remedies == {*product(["none", "layer_norm", "batch_norm"], ["none", "residual"])}
     kinds = [row["kind"] for row in found["derivatives"]]
     assert kinds.count("activation") == len(ACTIVATIONS.names())
     assert kinds.count("loss") >= len(LOSSES.names())
@@ -51,6 +55,7 @@ def test_only_what_is_built_in_is_compared(fathom: Fathom, monkeypatch: pytest.M
 def test_all_agree_after_fifty_steps(fathom: Fathom) -> None:
     outcome = fathom("agree")
     assert outcome.code == 0
+    assert "615 networks on digits" in outcome.out
     assert "50 steps" in outcome.out
 
 

@@ -238,6 +238,30 @@ class TestLooking:
         assert "s: 2 runs, 1 cohort, 1 worker" in table
         assert snapshot(here) == before
 
+    def test_a_plan_tells_how_far_losses_step(self, fathom: Fathom) -> None:
+        """For ten classes a hinge's gradient is sqrt(90) long."""
+        plain = fathom("plan", "s.yaml", "--no-predict").out
+        assert "dE/dlogits" not in plain
+        sweep = ("plan", "s.yaml", "--no-predict", "--set", "loss=[hinge,cross_entropy]")
+        told = fathom(*sweep).out
+        line = "  hinge: 9.487 (10 classes), steps 10 times those of cross entropy at one rate\n"
+        assert line in told
+        assert "First steps differ in length between losses" in told
+        hinge, entropy = json.loads(fathom(*sweep, "--json").out)["losses"]
+        assert hinge["scale"] == pytest.approx(90**0.5)
+        assert entropy["ratio"] == 1
+
+    def test_losses_are_listed_with_their_scale(self, fathom: Fathom) -> None:
+        rows = {
+            row["name"]: row for row in json.loads(fathom("list", "losses", "--json").out)["losses"]
+        }
+        assert rows["hinge"]["gradient_scale"] == pytest.approx(90**0.5)
+        assert rows["mse_softmax"]["times_cross_entropy"] == pytest.approx(0.1)
+        told = fathom("list", "losses").out
+        assert "times_cross_entropy" in told
+        assert "10 classes" in told
+        assert "gradient_scale" not in fathom("list", "activations").out
+
     def test_what_is_shown_is_a_study(self, fathom: Fathom, here: Path) -> None:
         shown = fathom("show", "s.yaml", "--set", "train.lr=0.3").out
         (here / "again.yaml").write_text(shown)

@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import os
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
@@ -11,11 +12,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from mirrors import Mirror
 
 from fathom.data.arrays import Extent
+from fathom.data.base import Dataset
 from fathom.data.config import DataConfig
-from fathom.data.datasets import DATASETS, Dataset, idx_files, idx_images
+from fathom.data.datasets import DATASETS
 from fathom.data.fetch import Collection, DataFile
+from fathom.data.idx import idx_files, idx_images
 
 TINY = Extent(num_train=40, num_test=20, sample_shape=(3, 4), num_classes=5, item_size=1)
 KEYS = ("train_images", "train_labels", "test_images", "test_labels")
@@ -133,3 +137,14 @@ def as_ordinary_user(tmp_path: Path) -> Callable[[], AbstractContextManager[None
                 path.chmod(mode)
 
     return ordinary
+
+
+@pytest.fixture
+def mirror() -> Iterator[Mirror]:
+    with Mirror() as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield server
+        server.closing.set()
+        server.shutdown()
+        thread.join()

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fathom.data.config import DataConfig
+from fathom.data.config import DataConfig, Source
 from fathom.data.datasets import DATASETS, find, measure
 from fathom.data.npz import arrays_to_npz
 from fathom.data.splits import prepare
@@ -30,16 +30,16 @@ def test_every_data_set_is_described(name: str) -> None:
 @pytest.mark.parametrize("name", ["digits", "half_moons"])
 def test_bundled_data_sets_are_as_large_as_they_say(name: str) -> None:
     dataset = DATASETS.build(Choice(name))
-    assert dataset.load(None, []).extent == dataset.extent
+    assert dataset.load(Source(), []).extent == dataset.extent
 
 
 def test_digits_are_pixels_from_0_to_16() -> None:
-    raw = DATASETS.build(Choice("digits")).load(None, [])
+    raw = DATASETS.build(Choice("digits")).load(Source(), [])
     assert (raw.train.inputs.min(), raw.train.inputs.max()) == (0, 16)
 
 
 def test_half_moons_lie_on_half_circles() -> None:
-    raw = DATASETS.build(Choice("half_moons")).load(None, [])
+    raw = DATASETS.build(Choice("half_moons")).load(Source(), [])
     upper = raw.train.inputs[raw.train.labels == 0]
     lower = raw.train.inputs[raw.train.labels == 1]
     radii = np.hypot(*(upper).T), np.hypot(*(lower - (1, 0.5)).T)
@@ -67,7 +67,7 @@ def test_only_arrays_take_a_path(make_config: Config) -> None:
 @pytest.mark.parametrize("name", ["mnist", "fashion_mnist"])
 def test_known_sizes_are_told_without_files(name: str, make_config: Config) -> None:
     sizes = measure(make_config(name=name, validation_share=1 / 6))
-    assert sizes == (784, 10, 50_000, 10_000, 10_000, 1)
+    assert sizes == (784, 10, 50_000, 10_000, 10_000, 1, (28, 28), False)
 
 
 def test_a_relative_path_is_looked_for_in_order(

@@ -172,6 +172,21 @@ def test_what_is_predicted() -> None:
     assert measured(run(rows(0, pre_rms=[1.0] * 4), theory=THEORY), "start")["a"].span_sd == 0.3
 
 
+def test_a_prediction_beyond_all_numbers_of_float32_diverges() -> None:
+    """The largest is 2^128, less a little: 10^38.53."""
+    for scale, name in ((38.5, "exploding"), (38.6, "diverged"), (math.inf, "diverged")):
+        frames = run(
+            rows(0, pre_rms=[1.0] * 4),
+            theory=THEORY | {"pre_log10": [0.0, 0.0, scale], "gradient_log10": [0.0] * 3},
+        )
+        assert verdict_table(frames)["verdict_predicted"].to_list() == [name]
+
+
+def test_layers_where_saturation_is_not_defined_do_not_count() -> None:
+    theory = THEORY | {"saturated_share": [0.1, math.nan, 0.4]}
+    assert predicted(run(rows(0, pre_rms=[1.0] * 4), theory=theory))["a"].saturated_share == 0.4
+
+
 @pytest.mark.parametrize(
     ("span", "exit_layer"),
     [

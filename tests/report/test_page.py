@@ -10,11 +10,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 
 from fathom.errors import StoreError
 from fathom.figures.frames import Frames, gradient_spans
+from fathom.figures.training_summary import CONVERGED_NOTE
 from fathom.figures.verdict_table import forecast, verdict_table
+from fathom.losses import LossStep, compare_steps
 from fathom.report.page import fill, render_page, write_report
 from fathom.report.payload import MAX_LAYERS, compress, layer_overlays, plain_number, to_script
 from made_frames import study
@@ -55,6 +58,29 @@ def test_the_table_holds_every_run(frames: Frames, page: str) -> None:
     reasons = dict(table["left_out"])
     assert reasons["x"] == "because"
     assert "needs a numeric parameter" in reasons["factor_comparison"]
+
+
+def test_the_table_tells_means_and_convergence(frames: Frames, page: str) -> None:
+    table = json.loads(embedded(page, "study"))
+    epochs = frames.epochs.filter(run_id=table["runs"]["run_id"][2]).filter(pl.col("epoch") > 0)
+    for name in ("train_loss", "train_accuracy", "test_loss", "test_accuracy"):
+        assert table["runs"][f"mean_{name}"][2] == pytest.approx(epochs[name].mean(), rel=1e-5)
+    assert set(table["runs"]["converged_epoch"]) == {None}  # three epochs are too few
+    assert table["converged_note"] == CONVERGED_NOTE
+
+
+def test_losses_are_told_only_where_they_are_compared(frames: Frames, page: str) -> None:
+    assert json.loads(embedded(page, "study"))["losses"]["rows"] == []
+    steps = [
+        LossStep("hinge", 10, 90**0.5, 10.0, "sgd", 0.1),
+        LossStep("mse", 10, 1.0, 1.054, "adam", 0.1),
+    ]
+    told = json.loads(embedded(render(frames, loss_steps=steps), "study"))["losses"]
+    assert told["sentence"] == compare_steps(steps) != ""
+    assert told["rows"][0]["first_step"] == pytest.approx(0.1 * 90**0.5, rel=1e-5)
+    assert told["rows"][1]["first_step"] is None
+    one = json.loads(embedded(render(frames, loss_steps=steps[:1]), "study"))["losses"]
+    assert one == {"rows": [], "sentence": "", "note": ""}
 
 
 def test_the_figures_that_compare_all_runs_are_embedded(page: str) -> None:

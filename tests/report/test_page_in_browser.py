@@ -15,6 +15,7 @@ import pytest
 from fathom.figures.frames import Frames, final_metrics
 from fathom.figures.predicted_panels import BAND_NAME
 from fathom.figures.verdict_table import forecast, verdict_table
+from fathom.losses import LossStep
 from fathom.report import page as page_module
 from fathom.report.page import render_page
 from made_frames import study
@@ -127,6 +128,33 @@ def test_the_page_opens_and_shows_every_run(visit: Visit, frames: Frames, report
     assert visit.visible_runs() == frames.runs["run_id"].to_list()
     assert visit.page.locator("#matrix button.cell").count() == 192
     assert visit.page.locator("#figure .main-svg").count() > 0
+    assert visit.problems == []
+
+
+def test_losses_and_their_steps_are_a_table(
+    visit: Visit, frames: Frames, report: Path, tmp_path: Path
+) -> None:
+    visit.open(report)
+    assert not visit.page.locator("#losses").is_visible()
+    steps = [LossStep(f"{name}<b>", 10, 2.0, 2.0, "sgd", 0.25) for name in ("one", "two")]
+    (tmp_path / "r.html").write_text(render(frames, loss_steps=steps), encoding="utf-8")
+    visit.open(tmp_path / "r.html")
+    heads = visit.page.locator("#losses th").all_inner_texts()
+    assert heads == ["loss", "scale", "times cross entropy", "rate", "rate x scale"]
+    cells = visit.page.locator("#losses tbody tr").first.locator("td").all_inner_texts()
+    assert cells == ["one<b>", "2", "2", "0.25", "0.5"]
+    assert visit.problems == []
+
+
+def test_the_table_has_final_and_mean_and_convergence(visit: Visit, report: Path) -> None:
+    visit.open(report)
+    keys = visit.page.eval_on_selector_all(
+        "#table th[data-key]", "all => all.map(h => h.dataset.key)"
+    )
+    for part in ("train", "test"):
+        for metric in ("loss", "accuracy"):
+            assert {f"{part}_{metric}", f"mean_{part}_{metric}"} <= set(keys)
+    assert {"converged_epoch", "elapsed_s"} <= set(keys)
     assert visit.problems == []
 
 

@@ -29,8 +29,8 @@ KNOWN = {
     "<datasets>": ", ".join(DATASETS.names()),
     "<keys>": "name, description, seed, seeds, engine, precision, activation, init, loss, data, model, "
     "train, record, exclude, overrides, grid",
-    "<axes>": "activation, batch_size, clip_norm, data.name, data.seed, depth, epochs, hidden, init, "
-    "limit, loss, lr, norm, optimizer, patience, protocol, scaling, schedule, skip, "
+    "<axes>": "activation, augment, batch_size, clip_norm, data.name, data.seed, depth, epochs, "
+    "hidden, init, limit, loss, lr, norm, optimizer, patience, protocol, scaling, schedule, skip, "
     "validation_share, width",
 }
 
@@ -449,7 +449,10 @@ BROKEN: dict[str, tuple[str | bytes, tuple[str, ...]]] = {
     ),
     "path without arrays": (
         "data: {name: digits, path: my.npz}\nactivation: relu\n",
-        ("line 1, data.path: only data set 'arrays' takes a path, not digits",),
+        (
+            "line 1, data.path: only data sets 'arrays', 'image_folder', 'tiny_imagenet', 'voc' "
+            "take path, not digits",
+        ),
     ),
     "arrays without path": (
         "data: arrays\nactivation: relu\n",
@@ -714,7 +717,7 @@ def test_an_unreadable_file(folder: Path, monkeypatch: pytest.MonkeyPatch) -> No
             (
                 "--set seeds: got 0; must be an integer >= 1",
                 "--set data.scalin: unknown key 'scalin'. Did you mean 'scaling'? Known: name, path, "
-                "scaling, protocol, validation_share, test_share, limit, seed",
+                "image_size, classes, augment, scaling, protocol, validation_share, test_share, limit, seed",
             ),
         ),
     ],

@@ -225,6 +225,7 @@ CHANGES: dict[str, Any] = {
     "data.test_share": 0.3,
     "data.limit": 100,
     "data.seed": 1,
+    "data.augment": "flip",
     "model.depth": 6,
     "model.width": 129,
     "model.hidden": [128] * 4,
@@ -253,8 +254,9 @@ def changed(path: str, value: Any) -> Study:
 
 
 def test_every_setting_changes_the_run_and_the_study() -> None:
-    # `model.name` has one value yet; a path belongs to the user's own arrays alone.
-    unchanged = {"name", "description", "model.name", "data.path"}
+    # `model.name` has one value yet; some settings belong to some data sets alone.
+    unchanged = {"name", "description", "model.name"}
+    unchanged |= {"data.path", "data.image_size", "data.classes"}
     assert {*CHANGES} == {*LEAVES} - unchanged
     studies = [make(), *(changed(path, value) for path, value in CHANGES.items())]
     for identity in ([study.runs()[0].id for study in studies], [s.digest for s in studies]):

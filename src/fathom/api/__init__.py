@@ -1,22 +1,17 @@
-"""What Python users hold: a study to plan and run, and its results."""
+"""What Python users hold: a study to plan and run, its results, and what theory says.
 
-from fathom.activations import Activation, custom
-from fathom.api.examined import examine, gain
-from fathom.api.predicted import predict
-from fathom.api.results import Results
-from fathom.api.study import Study, allow
-from fathom.errors import FathomError
-from fathom.plan import Plan
+`fathom.__all__` is the list of these names; each is imported here, under its own name so that
+readers of types know that it is meant to be found.
+"""
 
-__all__ = [
-    "Activation",
-    "FathomError",
-    "Plan",
-    "Results",
-    "Study",
-    "allow",
-    "custom",
-    "examine",
-    "gain",
-    "predict",
-]
+from fathom.activations import Activation as Activation
+from fathom.activations import custom as custom
+from fathom.api.agreement import agree as agree
+from fathom.api.examined import examine as examine
+from fathom.api.examined import gain as gain
+from fathom.api.predicted import predict as predict
+from fathom.api.results import Results as Results
+from fathom.api.study import Study as Study
+from fathom.api.study import allow as allow
+from fathom.errors import FathomError as FathomError
+from fathom.plan import Plan as Plan

@@ -3,7 +3,8 @@
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, final
+from itertools import product
+from typing import Any, Final, final, get_args
 
 import polars as pl
 
@@ -17,7 +18,7 @@ from fathom.losses import LOSSES
 from fathom.registry import Choice, Registry
 from fathom.schedules import SCHEDULES
 from fathom.spec import study as spec
-from fathom.spec.grid import Run
+from fathom.spec.grid import Norm, Run, Skip
 
 MOST_STEPS: Final = 100_000
 
@@ -50,11 +51,28 @@ CALM_STARTS: Final[dict[str, dict[str, Any]]] = {
     "tan": {"name": "he_normal", "factor": 0.02},
     "reciprocal": {"name": "normal", "std": 0.05, "bias_std": 1.0},
 }
+PLAIN: Final[dict[str, Any]] = {"hidden": [12, 10]}
+# Around the first layer and the third there is a residual connection, around the second not.
+REMEDIES: Final[list[dict[str, Any]]] = [
+    {"hidden": [64, 12, 12], "norm": norm, "skip": skip}
+    for norm in get_args(Norm)
+    for skip in get_args(Skip)
+    if (norm, skip) != ("none", "none")
+]
+# A bias before batch_norm has no effect, and its gradient is rounding. So biases start away from 0,
+# and Adam's eps is not so small that it makes steps of 1e-9 out of such gradients.
+BIASED_START: Final = "torch_default"
+REMEDY_OPTIMIZERS: Final[list[str | dict[str, Any]]] = [
+    "sgd",
+    MOMENTUM,
+    {"name": "adam", "eps": 1e-4, "weight_decay": 0.01},
+]
+REMEDY_ACTIVATIONS: Final = ["selu", "tanh", "relu"]
+REMEDY_LOSSES: Final = ["cross_entropy", "hinge"]
 BATCH_SIZE: Final = 16
 _COMMON: Final[dict[str, Any]] = {
     "precision": "float64",
     "data": {"name": "digits", "limit": 256},
-    "model": {"hidden": [12, 10]},
 }
 
 
@@ -66,9 +84,9 @@ class Agreement:
     Attributes:
         num_steps: Steps that every network was trained.
         trainings: One row for each network: `activation`, `loss`, `optimizer`, `schedule`,
-            `same_state` (each step began from the same state, since the dynamics amplifies
-            rounding), the relative deviations `reference_single` and `single_stacked`, `moved`, and
-            whether they `agree`; see `fathom.engine.agreement.Deviations`.
+            `norm`, `skip`, `same_state` (each step began from the same state, since the dynamics
+            amplifies rounding), the relative deviations `reference_single` and `single_stacked`,
+            `moved`, and whether they `agree`; see `fathom.engine.agreement.Deviations`.
         derivatives: One row for each activation and loss: `kind`, `name`, the deviations from
             `autograd` and from `differences`, and whether they `agree`.
     """
@@ -103,11 +121,12 @@ class Agreement:
         }
 
 
-def measure_agreement(num_steps: int = 50) -> Agreement:
+def agree(num_steps: int = 50) -> Agreement:
     """Train tiny networks with all three engines side by side, and check every derivative.
 
-    Every activation with every loss; every form of every loss with every optimizer; every schedule.
-    The networks are 64-12-10-10 on digits, in batches of 16.
+    Every activation with every loss; every form of every loss with every optimizer; every schedule:
+    networks 64-12-10-10 on digits, in batches of 16. Every normalisation with and without residual
+    connections, for a few activations, losses and optimizers: 64-64-12-12-10.
 
     Args:
         num_steps: Steps to train.
@@ -137,6 +156,15 @@ def _cohorts(num_steps: int) -> Iterator[list[Run]]:
         yield _runs(num_steps, optimizer, activation=USUAL_ACTIVATIONS, loss=[*losses, *LOSS_FORMS])
     schedules = [{"name": name} | SCHEDULE_NUMBERS.get(name, {}) for name in _built_in(SCHEDULES)]
     yield _runs(num_steps, "sgd", schedule=schedules, activation=USUAL_ACTIVATIONS)
+    for model, optimizer in product(REMEDIES, REMEDY_OPTIMIZERS):
+        yield _runs(
+            num_steps,
+            optimizer,
+            model=model,
+            init=BIASED_START,
+            activation=REMEDY_ACTIVATIONS,
+            loss=REMEDY_LOSSES,
+        )
 
 
 def _runs(
@@ -144,6 +172,7 @@ def _runs(
     optimizer: str | dict[str, Any],
     *,
     schedule: str | Sequence[dict[str, Any]] = "constant",
+    model: dict[str, Any] = PLAIN,
     **settings: str | Sequence[str | dict[str, Any]] | dict[str, Any],
 ) -> list[Run]:
     train = {
@@ -153,7 +182,7 @@ def _runs(
         "optimizer": optimizer,
         "schedule": schedule,
     }
-    return list(spec.Study(**_COMMON, train=train, **settings).runs())
+    return list(spec.Study(**_COMMON, model=model, train=train, **settings).runs())
 
 
 def _train(runs: Sequence[Run], num_steps: int) -> Iterator[dict[str, Any]]:
@@ -167,6 +196,8 @@ def _train(runs: Sequence[Run], num_steps: int) -> Iterator[dict[str, Any]]:
             "loss": run.loss.label,
             "optimizer": run.train.optimizer.label,
             "schedule": run.train.schedule.label,
+            "norm": run.model.norm,
+            "skip": run.model.skip,
             "same_state": same_state,
             **deviations._asdict(),
             "agree": deviations.agree,

@@ -104,17 +104,17 @@ def read_description(text: str) -> Mapping[str, Any]:
 def read_model(plain: Mapping[str, Any]) -> ModelConfig:
     """Read a network's settings from a run's `config`."""
     return ModelConfig(
-        name=_read_choice(plain["name"]),
+        name=read_choice(plain["name"]),
         hidden=tuple(plain["hidden"]),
-        activation=tuple(map(_read_choice, plain["activation"])),
-        init=_read_choice(plain["init"]),
+        activation=tuple(map(read_choice, plain["activation"])),
+        init=read_choice(plain["init"]),
         norm=plain.get("norm", "none"),  # an earlier version knew neither
         skip=plain.get("skip", "none"),
     )
 
 
-def _read_choice(plain: str | Mapping[str, Any]) -> Choice:
-    """Read what `Choice.to_plain` wrote."""
+def read_choice(plain: str | Mapping[str, Any]) -> Choice:
+    """Read a component from a run's `config`, as `Choice.to_plain` wrote it."""
     if isinstance(plain, str):
         return Choice(plain)
     params = {key: value for key, value in plain.items() if key not in {"name", "code"}}

@@ -151,7 +151,7 @@ def judge_prediction(prediction: Prediction, num_probes: int, num_classes: int) 
     """Apply the rules to a prediction; the other arguments are those of `expected_evidence`."""
     if prediction.obstacle:
         return no_prediction(prediction.obstacle)
-    return judge(expected_evidence(prediction, num_probes, num_classes))
+    return judge(expected_evidence(layer_table(prediction), num_probes, num_classes))
 
 
 def layer_table(prediction: Prediction) -> pl.DataFrame:

@@ -1,5 +1,6 @@
 """What theory says of many runs: of every run of a study, and of those that were trained."""
 
+import math
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -67,8 +68,7 @@ def predict_runs(runs: Sequence[Run], folders: Sequence[Path]) -> pl.DataFrame:
         rows.append((
             run.id,
             run.name,
-            float(prediction.gradient_log10[0]),
-            float(prediction.gradient_log10_sd[0]),
+            *_span(prediction),
             verdict.name,
             verdict.sentence,
             inputs is None,
@@ -76,6 +76,13 @@ def predict_runs(runs: Sequence[Run], folders: Sequence[Path]) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=PREDICTED_COLUMNS, orient="row").with_columns(
         pl.Series(name, values, strict=False) for name, values in setting_columns(runs).items()
     )
+
+
+def _span(prediction: Prediction) -> tuple[float, float]:
+    """Return the gradient span and its standard deviation; NaN where nothing is predicted."""
+    if prediction.obstacle:
+        return math.nan, math.nan
+    return float(prediction.gradient_log10[0]), float(prediction.gradient_log10_sd[0])
 
 
 def predict_recorded(

@@ -11,12 +11,15 @@ import polars as pl
 from torch import Tensor, nn
 
 from fathom.api.description import read_description, read_model
+from fathom.api.loss_steps import recorded_steps
 from fathom.api.predicted_runs import predict_recorded
 from fathom.engine.precision import dtype_of
 from fathom.errors import FathomError, StoreError, suggestion
 from fathom.figures.frames import Frames, final_metrics
 from fathom.figures.metric_tables import class_table, metric_table
+from fathom.figures.training_summary import training_summary
 from fathom.figures.verdict_table import forecast, verdict_table
+from fathom.losses import LossStep
 from fathom.models.build import is_mlp, new_network
 from fathom.records import RUN_COLUMNS
 from fathom.store.integrity import Damage
@@ -51,10 +54,17 @@ class Results:
 
     @cached_property
     def runs(self) -> pl.DataFrame:
-        """One row for each finished run: settings, how it ended, its last epoch's metrics."""
+        """One row for each finished run: settings, how it ended, its metrics.
+
+        Of each metric the last epoch's, such as `test_loss`, and the mean over epochs, such as
+        `mean_test_loss`; and `converged_epoch`, see `fathom.figures.training_summary`.
+        """
         frames = self.frames
-        metrics = final_metrics(frames).drop("epoch", "lr", "epoch_time_s")
-        return frames.runs.join(metrics, on="run_id", how="left", maintain_order="left")
+        final = final_metrics(frames).drop("epoch", "lr", "epoch_time_s")
+        runs = frames.runs
+        for metrics in (final, training_summary(frames)):
+            runs = runs.join(metrics, on="run_id", how="left", maintain_order="left")
+        return runs
 
     @property
     def epochs(self) -> pl.DataFrame:
@@ -132,6 +142,11 @@ class Results:
         return forecast(self.predicted, self.verdicts).sentence
 
     @property
+    def loss_steps(self) -> tuple[LossStep, ...]:
+        """How far each loss steps at its rate, by which losses at one rate differ."""
+        return recorded_steps(self.frames.runs, self._configs)
+
+    @property
     def _configs(self) -> dict[str, Any]:
         return {run["id"]: run["config"] for run in self._description["runs"]}
 
@@ -203,6 +218,7 @@ class Results:
             title=self._description["study"],
             study_yaml=self.study_yaml,
             facts=self._facts(),
+            loss_steps=self.loss_steps,
             formats=formats,
         )
 

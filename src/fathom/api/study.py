@@ -13,6 +13,7 @@ import polars as pl
 import torch
 
 from fathom.api.job import Job
+from fathom.api.loss_steps import planned_steps
 from fathom.api.own import with_choices, without_arrays
 from fathom.api.predicted_runs import predict_runs
 from fathom.api.results import Results
@@ -29,6 +30,7 @@ from fathom.execution.session import (
     num_cores,
     workplace,
 )
+from fathom.losses import LossStep
 from fathom.plan import Plan, make_plan
 from fathom.spec import own_modules
 from fathom.spec import study as spec
@@ -148,6 +150,21 @@ class Study:
         """
         with self._data_folders(data_dir) as folders:
             return predict_runs(self.runs(allow_runs=allow_runs), folders)
+
+    def loss_steps(
+        self, *, data_dir: Folders = (), allow_runs: int | None = None
+    ) -> tuple[LossStep, ...]:
+        """Tell how far each loss steps at its rate, by which losses at one rate differ.
+
+        Args:
+            data_dir: Folder or folders where data sets are looked for.
+            allow_runs: Largest number of runs that you agree to, when more than 100,000.
+
+        Raises:
+            FathomError: If the study, its data or a folder cannot be used.
+        """
+        with self._data_folders(data_dir) as folders:
+            return planned_steps(self.runs(allow_runs=allow_runs), folders)
 
     def run(
         self,

@@ -26,9 +26,9 @@ def agree(
     Raises:
         Exit: With status 1 if something is further apart than rounding explains.
     """
-    from fathom.api.agreement import measure_agreement
+    from fathom import api
 
-    found = measure_agreement(steps)
+    found = api.agree(steps)
     if json_:
         print(json.dumps(found.to_plain()))
     else:
@@ -38,18 +38,19 @@ def agree(
 
 
 def print_agreement(found: "Agreement") -> None:
-    """Print the largest deviations of every activation, loss, optimizer and schedule."""
+    """Print the largest deviations of every component, normalisation and skip."""
     from fathom.cli.tables import add_row, make_console, make_table, print_text
 
     console = make_console()
     print_text(
         console,
-        f"64-12-10-10 on digits, batches of 16, {found.num_steps} steps in float64: the largest "
+        f"{found.trainings.height} networks on digits (64-12-10-10; with norm or skip "
+        f"64-64-12-12-10), batches of 16, {found.num_steps} steps in float64: the largest "
         "deviation of any weight after any step, relative to the largest entry of its tensor;\n"
         "and the largest deviation of a written derivative d from the true d', as "
         "|d - d'| / max(1, |d'|).",
     )
-    for kind in ("activation", "loss", "optimizer", "schedule"):
+    for kind in ("activation", "loss", "optimizer", "schedule", "norm", "skip"):
         rows = summary(found, kind)
         has_derivative = kind in {"activation", "loss"}
         heads = ["reference-single", "single-stacked"]
@@ -64,7 +65,7 @@ def print_agreement(found: "Agreement") -> None:
 
 
 def summary(found: "Agreement", kind: str) -> list[tuple[str, tuple[float, ...]]]:
-    """Return the largest deviations of each component of a kind, over everything it met."""
+    """Return the largest deviations of each value of a setting, over everything it met."""
     trainings = found.trainings.partition_by(kind, as_dict=True, maintain_order=True)
     derivatives = found.derivatives.filter(kind=kind)
     rows = []

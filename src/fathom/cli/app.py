@@ -7,6 +7,7 @@ import typer
 
 from fathom.cli.agree import agree
 from fathom.cli.catalogue import list_components, schema
+from fathom.cli.data import data_app
 from fathom.cli.results import export_app, report, verify
 from fathom.cli.run import plan, run, show
 from fathom.cli.theory import activation, gain, predict
@@ -29,5 +30,6 @@ def build_app() -> typer.Typer:
     for command in (run, plan, predict, gain, activation, agree, show, report, verify, schema):
         app.command(help=_summary(command))(command)
     app.command("list")(list_components)
+    app.add_typer(data_app(), name="data")
     app.add_typer(export_app(), name="export")
     return app

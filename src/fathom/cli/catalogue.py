@@ -23,6 +23,11 @@ _REGISTRIES: Final = {
     "schedules": ("fathom.schedules", "SCHEDULES"),
     "datasets": ("fathom.data.datasets", "DATASETS"),
 }
+SCALE_CLASSES: Final = 10
+SCALE_NOTE: Final = (
+    f"gradient_scale: length of dE/dlogits of one sample at logits that are all 0, {SCALE_CLASSES} "
+    "classes. At one rate SGD's first steps differ by times_cross_entropy."
+)
 KINDS: Final = (*_REGISTRIES, "models", "studies", "figures")
 
 
@@ -44,7 +49,7 @@ def list_components(
         return
     from fathom.cli.tables import print_catalogue
 
-    print_catalogue(rows)
+    print_catalogue(rows, notes=(SCALE_NOTE,) if kind == "losses" else ())
 
 
 def schema() -> None:
@@ -56,9 +61,18 @@ def schema() -> None:
 
 def rows_of(kind: str) -> list[Row]:
     """Return name, parameters with defaults and description of everything of a kind."""
-    special = {"models": _models, "studies": _studies, "figures": _figures}
+    special = {
+        "losses": _losses,
+        "models": _models,
+        "studies": _studies,
+        "figures": _figures,
+    }
     if kind in special:
         return special[kind]()
+    return _components(kind)
+
+
+def _components(kind: str) -> list[Row]:
     module, name = _REGISTRIES[kind]
     registry: Registry[Any] = getattr(importlib.import_module(module), name)
     return [_component(registry, name) for name in registry.names()]
@@ -70,6 +84,21 @@ def _component(registry: "Registry[Any]", name: str) -> Row:
         for key, parameter in registry.parameters(name).items()
     }
     return {"name": name, "parameters": parameters, "text": registry.describe(name)}
+
+
+def _losses() -> list[Row]:
+    """Say of every loss as it is by default how far it steps; None where it has no default."""
+    from fathom.losses import LOSSES, loss_step
+    from fathom.registry import Choice
+
+    rows = _components("losses")
+    for row in rows:
+        row |= dict.fromkeys(("gradient_scale", "times_cross_entropy"))
+        if REQUIRED not in row["parameters"].values():
+            loss = LOSSES.build(Choice(row["name"]))
+            step = loss_step(row["name"], loss, SCALE_CLASSES, "sgd", 1.0)
+            row |= {"gradient_scale": step.scale, "times_cross_entropy": step.ratio}
+    return rows
 
 
 def _models() -> list[Row]:

@@ -134,14 +134,17 @@ def plan(
         loaded = load(study, sets, smoke, allow)
         made = loaded.plan(workers=workers, data_dir=data_dir or (), allow_runs=yes_run)
         expected = loaded.predict(data_dir=data_dir or (), allow_runs=yes_run) if predict else None
+        steps = loaded.loss_steps(data_dir=data_dir or (), allow_runs=yes_run)
     if json_:
-        rows = {} if expected is None else {"predictions": to_plain(expected.to_dicts())}
+        rows = {"losses": to_plain([step._asdict() for step in steps])}
+        rows |= {} if expected is None else {"predictions": to_plain(expected.to_dicts())}
         print(json.dumps(describe_plan(made) | rows))
         return
-    from fathom.cli.tables import print_plan
+    from fathom.cli.tables import print_plan, print_planned_losses
     from fathom.cli.theory_tables import print_verdicts
 
     print_plan(loaded, made)
+    print_planned_losses(steps)
     if expected is not None:
         print()
         print_verdicts(expected)

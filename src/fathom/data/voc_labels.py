@@ -41,7 +41,7 @@ def write_voc_labels(
         DataError: If something cannot be read or written, or a class is unknown.
     """
     classes = check_classes(classes)
-    root = find_voc(str(folder), ())
+    root = find_voc(str(folder.absolute()), ())  # the folder that was named, no other
     found = [read_list(root, name, classes) for name in _LISTS]
     names = [name for each in found for name in each.names]
     labels = np.concatenate([each.labels for each in found])

@@ -9,6 +9,7 @@ from typing import Any, Final, Literal
 import polars as pl
 
 from fathom.figures.frames import Frames
+from fathom.prediction import expected_evidence
 from fathom.verdicts import Evidence
 
 Moment = Literal["start", "end"]
@@ -45,19 +46,13 @@ def predicted(frames: Frames) -> dict[str, Evidence]:
     Returns:
         By run id; runs without a prediction are left out.
     """
-    pre = pl.col("pre_log10")
-    found = _per_run(
-        frames.predictions,
-        gradient_span=pl.col("gradient_log10").first(),
-        span_sd=pl.col("gradient_log10_sd").first(),
-        scale_growth=2 * (pre.last() - pre.first()),
-        largest_rms=10.0 ** _largest("pre_log10"),
-        cosine=pl.col("pre_cosine").last(),
-        dead_share=_largest("dead_share"),
-        saturated_share=_largest("saturated_share"),
-    )
-    facts = _facts(frames).select("run_id", "num_classes", "num_probes")
-    return _evidence(facts.join(found, on="run_id", maintain_order="left"))
+    layers = frames.predictions.sort("run_id", "layer").partition_by("run_id", as_dict=True)
+    facts = _facts(frames).select("run_id", "num_probes", "num_classes")
+    return {
+        run_id: expected_evidence(layers[run_id,], num_probes or 0, num_classes or 0)
+        for run_id, num_probes, num_classes in facts.iter_rows()
+        if (run_id,) in layers
+    }
 
 
 def at(frames: Frames, moment: Moment) -> pl.DataFrame:

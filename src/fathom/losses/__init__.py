@@ -4,9 +4,10 @@ from typing import Final
 
 from fathom.losses import binary, entropy, focal, margin, squared
 from fathom.losses.base import Loss, gradient_scale
+from fathom.losses.scales import LossStep, compare_steps, loss_step
 from fathom.registry import Registry
 
-__all__ = ["LOSSES", "Loss", "gradient_scale"]
+__all__ = ["LOSSES", "Loss", "LossStep", "compare_steps", "gradient_scale", "loss_step"]
 
 LOSSES: Final[Registry[Loss]] = Registry(
     "loss",

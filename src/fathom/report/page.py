@@ -12,12 +12,16 @@ from typing import Any
 
 from fathom.figures.frames import Frames, in_order
 from fathom.figures.verdict_table import verdict_table
+from fathom.losses import LossStep
 from fathom.report.images import write_images
 from fathom.report.pack import pack
 from fathom.report.payload import charts, compress, prediction_table, study_table, to_script
 from fathom.store.commit import commit
 
-_SCRIPTS = ("data", "dom", "state", "charts", "panels", "table", "matrix", "details", "main")
+_SCRIPTS = (
+    *("data", "dom", "state", "charts", "panels", "table", "matrix", "details", "losses"),
+    "main",
+)
 
 
 def write_report(
@@ -27,6 +31,7 @@ def write_report(
     title: str,
     study_yaml: str,
     facts: Mapping[str, str],
+    loss_steps: Sequence[LossStep] = (),
     formats: Sequence[str] = ("png", "svg", "pdf"),
 ) -> Path:
     """Write `report.html` and `figures/*` for a study.
@@ -37,6 +42,7 @@ def write_report(
         title: The study's name.
         study_yaml: The resolved study as text.
         facts: What else the page's head says, such as when it finished, in the order to be shown.
+        loss_steps: How far each loss steps at its rate; shown where losses are compared.
         formats: Of the image files: some of `png`, `svg`, `pdf`; none to write the page alone.
 
     Returns:
@@ -52,6 +58,7 @@ def write_report(
         title=title,
         study_yaml=study_yaml,
         facts=facts,
+        loss_steps=loss_steps,
         files=images.files,
         left_out=images.left_out,
     )
@@ -68,6 +75,7 @@ def render_page(
     facts: Mapping[str, str],
     files: Mapping[str, list[str]],
     left_out: Mapping[str, str],
+    loss_steps: Sequence[LossStep] = (),
 ) -> str:
     """Return the page as text: template, style, program, data and the plotting library in one.
 
@@ -81,6 +89,7 @@ def render_page(
         facts: What else the head says.
         files: Paths of the image files, for each figure.
         left_out: Why a figure is missing, for each.
+        loss_steps: How far each loss steps at its rate.
     """
     from plotly.offline import get_plotlyjs  # half a second that only reports should pay
 
@@ -97,6 +106,7 @@ def render_page(
         title=title,
         study_yaml=study_yaml,
         facts=facts,
+        loss_steps=loss_steps,
         files=files,
         left_out={**left_out, **without},
     )

@@ -4,7 +4,7 @@ import base64
 import gzip
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -23,12 +23,16 @@ from fathom.figures.frames import (
 from fathom.figures.palette import style_of
 from fathom.figures.predicted_panels import Overlay, Profile, overlay_chart
 from fathom.figures.prediction_by_layer import overlays
+from fathom.figures.training_summary import CONVERGED_NOTE, SUMMARISED, training_summary
 from fathom.figures.verdict_table import TRAINED_NOTE, forecast
+from fathom.losses import LossStep, compare_steps
+from fathom.losses.scales import FIRST_STEP_NOTE
 from fathom.report.pack import LAYER_QUANTITIES, METRICS, Packed
 
 MAX_LAYERS: Final = 25  # of one network in the page's charts of layers; the image files have all
 
 _RUN_FACTS = ("run_id", "name", "outcome", "reason", "epochs_run", "diverged_step", "elapsed_s")
+_COURSE = (*(f"mean_{name}" for name in SUMMARISED), "converged_epoch")
 _MOMENTS = ("predicted", "start", "end")
 _JUDGED = (
     "span_predicted",
@@ -77,9 +81,10 @@ def run_table(frames: Frames, judged: pl.DataFrame) -> dict[str, list[Any]]:
         frames.runs
         .select(_RUN_FACTS)
         .join(final_metrics(frames).drop("epoch"), on="run_id", maintain_order="left")
+        .join(training_summary(frames), on="run_id", maintain_order="left")
         .join(gradient_spans(frames), on="run_id", maintain_order="left")
         .join(judged, on="run_id", maintain_order="left")
-        .select(*_RUN_FACTS, *METRICS, "span_start", "span_end", *_JUDGED)
+        .select(*_RUN_FACTS, *METRICS, *_COURSE, "span_start", "span_end", *_JUDGED)
     )
     columns = {name: [plain_number(v) for v in table[name]] for name in table.columns}
     for setting in frames.all_settings:
@@ -169,6 +174,17 @@ def _rounded(profile: Profile, kept: NDArray[np.int64]) -> Profile:
     return Profile(*(np.round(values[kept], decimals) + 0.0 for values in profile))  # no -0.0
 
 
+def loss_table(steps: Sequence[LossStep]) -> dict[str, Any]:
+    """Describe how far losses step, where there are several: rows and what they come to."""
+    sentence = compare_steps(steps)
+    rows = [step._asdict() | {"first_step": step.first_step} for step in steps if sentence]
+    return {
+        "rows": [{name: plain_number(value) for name, value in row.items()} for row in rows],
+        "sentence": sentence,
+        "note": FIRST_STEP_NOTE if sentence else "",
+    }
+
+
 def study_table(
     frames: Frames,
     packed: Packed,
@@ -177,6 +193,7 @@ def study_table(
     title: str,
     study_yaml: str,
     facts: Mapping[str, str],
+    loss_steps: Sequence[LossStep],
     files: Mapping[str, list[str]],
     left_out: Mapping[str, str],
 ) -> dict[str, Any]:
@@ -192,6 +209,8 @@ def study_table(
             "sentence": expected.sentence,
             "note": TRAINED_NOTE if expected.num_predicted else "",
         },
+        "converged_note": CONVERGED_NOTE,
+        "losses": loss_table(loss_steps),
         "files": dict(files),
         "left_out": list(left_out.items()),
         "packed": {

@@ -135,7 +135,13 @@ def _faults(study: StudyModel, cell: Cell) -> Iterator[Fault]:
     if what and study.data.path is None:
         yield ("data", "path"), f"data set '{cell['data.name']}' needs data.path, {what}"
     phis = {*activation} if isinstance(activation, tuple) else {activation}
-    for choice in phis:
+    if depth == 0 and INITIALIZERS.build(cell["init"]).for_activation is not None:
+        message = (
+            f"'{cell['init'].name}' follows the activation of a hidden layer, and hidden: [] has "
+            "none; use another, such as torch_default"
+        )
+        yield ("init",), message
+    for choice in phis if depth else ():
         message = _obstacle(cell["init"], choice)
         if message:
             yield ("init",), message

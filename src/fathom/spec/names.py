@@ -63,7 +63,7 @@ def text_of(value: Plain) -> str:
     ('0.001', '512-256', 'none', 'true')
     """
     if isinstance(value, tuple):
-        return "-".join(text_of(item) for item in value)
+        return "-".join(text_of(item) for item in value) or "none"
     if isinstance(value, float):
         short = f"{value:g}"
         return short if float(short) == value else repr(value)
@@ -125,7 +125,8 @@ def _param_text(value: Plain) -> str:
 def _runs_of(names: Iterable[str | None]) -> str:
     """Write a list of names with repeats counted, such as `tanh*2+selu`."""
     groups = ((name, len(list(group))) for name, group in itertools.groupby(names))
-    return "+".join(f"{name}*{count}" if count > 1 else f"{name}" for name, count in groups)
+    written = (f"{name}*{count}" if count > 1 else f"{name}" for name, count in groups)
+    return "+".join(written) or "none"
 
 
 def _hash(text: str) -> str:

@@ -15,7 +15,8 @@ function toNumber(value) {
 const NUMBER_COLUMNS = [
   "epochs_run", "diverged_step", "elapsed_s", "span_start", "span_end", "span_predicted",
   "span_predicted_sd", "leaves_band_layer", "scale_leaves_band_layer",
-  ...Object.keys(study.packed.metrics),
+  "converged_epoch", ...Object.keys(study.packed.metrics),
+  ...Object.keys(study.packed.metrics).map((name) => `mean_${name}`),
 ];
 
 /** The runs as one object each; `index` is the place in the packed measurements. */

@@ -19,8 +19,13 @@ const RUN_FACTS = [
   ...study.settings.map(({ name }) => [name, (run) => run.settings[name]]),
   ["outcome", outcomeText],
   ["reason", (run) => run.reason || "–"],
-  ...PARTS.map((part) => [`final ${part} accuracy`, (run) => percent(run[`${part}_accuracy`])]),
-  ...PARTS.map((part) => [`final ${part} loss [nats]`, (run) => short(run[`${part}_loss`])]),
+  ...PARTS.flatMap((part) => [
+    [`final ${part} accuracy`, (run) => percent(run[`${part}_accuracy`])],
+    [`mean ${part} accuracy`, (run) => percent(run[`mean_${part}_accuracy`])]]),
+  ...PARTS.flatMap((part) => [
+    [`final ${part} loss [nats]`, (run) => short(run[`${part}_loss`])],
+    [`mean ${part} loss [nats]`, (run) => short(run[`mean_${part}_loss`])]]),
+  ["converged", convergedText],
   ["gradient span [decades]", (run) => `${decades(run.span_start)} → ${decades(run.span_end)}`],
   ["trained", (run) => ({ true: "yes", false: "no" })[run.trained] ?? "–"],
   ["predicted span [decades]", predictedDecades],

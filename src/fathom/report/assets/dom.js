@@ -59,6 +59,10 @@ function outcomeText(run) {
   return run.outcome;
 }
 
+/** Says at which epoch a run converged. */
+const convergedText = (run) =>
+  (Number.isNaN(run.converged_epoch) ? "–" : `epoch ${run.converged_epoch}`);
+
 // When a verdict is given, and what it is called.
 const VERDICTS = [["predicted", "verdict, predicted"], ["start", "verdict, before training"],
   ["end", "verdict, at the end"]];

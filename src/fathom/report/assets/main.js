@@ -69,6 +69,7 @@ function start() {
   buildHeader();
   buildFilters();
   buildTable();
+  buildLosses();
   buildMatrix();
   byId("clear").onclick = () => select([]);
   const refresh = () => {

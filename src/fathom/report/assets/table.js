@@ -11,6 +11,18 @@ const COLUMNS = [
   ...PARTS.map((part) => ({ key: `${part}_accuracy`, title: `${part} acc.`,
     numeric: true, share: true, known: true, text: (run) => percent(run[`${part}_accuracy`]),
     help: `Accuracy on the ${part} data at the last epoch` })),
+  ...PARTS.map((part) => ({ key: `mean_${part}_accuracy`, title: `${part} acc., mean`,
+    numeric: true, known: true, text: (run) => percent(run[`mean_${part}_accuracy`]),
+    help: `Accuracy on the ${part} data, mean over all epochs` })),
+  ...PARTS.map((part) => ({ key: `${part}_loss`, title: `${part} loss`,
+    numeric: true, known: true, text: (run) => short(run[`${part}_loss`]),
+    help: `Loss on the ${part} data at the last epoch, in nats` })),
+  ...PARTS.map((part) => ({ key: `mean_${part}_loss`, title: `${part} loss, mean`,
+    numeric: true, known: true, text: (run) => short(run[`mean_${part}_loss`]),
+    help: `Loss on the ${part} data, mean over all epochs, in nats` })),
+  { key: "converged_epoch", title: "converged", numeric: true, text: convergedText,
+    help: study.converged_note },
+  { key: "elapsed_s", title: "time", numeric: true, text: (run) => seconds(run.elapsed_s) },
   { key: "span_predicted", title: "predicted span", numeric: true, known: true,
     text: predictedDecades,
     help: "What theory says of the gradient span before training, in decades, with two standard "
@@ -24,7 +36,6 @@ const COLUMNS = [
     help: "By fixed rules on the numbers of the layers; point at a cell to read why" })),
   { key: "span_end", title: "span end", numeric: true, text: (run) => decades(run.span_end),
     help: "The same at the last epoch, in decades" },
-  { key: "elapsed_s", title: "time", numeric: true, text: (run) => seconds(run.elapsed_s) },
 ].filter(({ key, known }) => !known || runs.some((run) => Number.isFinite(run[key])));
 
 const rowByRun = new Map();
