@@ -67,6 +67,7 @@ def study(
             "best_epoch": last,
             "num_parameters": 784 * 128 + (depth - 1) * 128 * 129 + 1290,
             "num_features": 784,
+            "sample_shape": "28x28",
             "num_classes": 10,
             "num_probes": 256,
             "input_mean_square": 0.101,
@@ -93,7 +94,21 @@ def study(
         settings=tuple(name for name, given in swept.items() if len(given) > 1),
         predictions=pl.concat(predictions),
         obstacles=obstacles,
+        scores=pl.concat([_scores(rng, run["run_id"]) for run in runs]),
     )
+
+
+def _scores(rng: np.random.Generator, run_id: str) -> pl.DataFrame:
+    """Forty samples of four classes; the right one is a little more likely."""
+    labels = np.eye(4, dtype=np.int64)[np.arange(40) % 4]
+    return pl.DataFrame({
+        "run_id": [run_id] * 160,
+        "sample": np.repeat(np.arange(40), 4),
+        "class": np.tile(np.arange(4), 40),
+        "class_name": ["coat", "shirt", "boot", "bag"] * 40,
+        "label": labels.ravel(),
+        "logit": (2 * labels + rng.normal(size=(40, 4))).ravel(),
+    })
 
 
 def _prediction(run_id: str, depth: int, decades: float) -> pl.DataFrame:

@@ -192,8 +192,8 @@ def _largest(
     if device_bytes is None:
         return cohort_size(group, known.num_features, known.num_classes)
     room = GPU_MEMORY_SHARE * device_bytes - data_bytes(known)
-    run_bytes = sum(run_bytes(run, known) for run in group) / len(group)
-    return max(2, min(LARGEST_GPU_COHORT, int(room / run_bytes)))
+    mean_bytes = sum(run_bytes(run, known) for run in group) / len(group)
+    return max(2, min(LARGEST_GPU_COHORT, int(room / mean_bytes)))
 
 
 def _cohort(runs: Sequence[Run], sizes: Sizes, rate: float) -> Cohort:

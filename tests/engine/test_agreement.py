@@ -176,6 +176,23 @@ def test_whole_trainings_record_the_same(
             )
 
 
+def test_every_engine_sees_the_same_augmented_images(
+    make_run: Callable[..., Run], data: PreparedData
+) -> None:
+    changed = replace(data, config=replace(data.config, augment="flip_crop"))
+
+    def losses(engine: str, seen: PreparedData) -> np.ndarray:
+        run = make_run(engine=engine, precision="float64", epochs=3, data=seen.config)
+        return train_cohort([run], seen).epochs["train_loss"]
+
+    stacked, single, reference = (losses(e, changed) for e in ("stacked", "single", "reference"))
+    np.testing.assert_allclose(stacked, single, rtol=TOLERANCE)
+    np.testing.assert_allclose(stacked, reference, rtol=TOLERANCE)
+    plain = losses("stacked", data)
+    assert plain[0] == stacked[0]  # before training
+    assert (np.abs(plain[1:] - stacked[1:]) > 1e-3).all()
+
+
 def test_the_comparison_notices_a_wrong_update(
     make_run: Callable[..., Run], data: PreparedData, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -125,7 +125,7 @@ def _rms(x: Tensor) -> float:
 
 def _cosine(x_BN: Tensor) -> float:
     pairs = nn.functional.cosine_similarity(x_BN[:, None], x_BN[None], dim=2)
-    return float(pairs[~torch.eye(len(x_BN), dtype=torch.bool)].mean())
+    return float(pairs.detach()[~torch.eye(len(x_BN), dtype=torch.bool)].mean())
 
 
 def test_a_channel_is_dead_when_it_is_at_every_place_of_every_image(

@@ -76,7 +76,8 @@ def test_every_axis_and_colour_scale_names_its_unit(name: str) -> None:
         assert (
             label.endswith("]")
             or label in NO_UNIT
-            or label in {"factor of the initializer", "depth"}
+            or label in {"factor of the initializer", "depth", "class", "answered"}
+            or label in {"precision", "recall", "share of the class"}
             or label.startswith("first epoch with train accuracy ≥")
         ), label
 

@@ -215,4 +215,4 @@ def test_write_report(tmp_path: Path) -> None:
     for files in table["files"].values():
         assert all((path.parent / file).is_file() for file in files)
     assert {p.name for p in path.parent.iterdir()} == {"report.html", "figures"}
-    assert sum(len(files) for files in table["files"].values()) == 10
+    assert sum(len(files) for files in table["files"].values()) == 12

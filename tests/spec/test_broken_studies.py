@@ -30,8 +30,8 @@ KNOWN = {
     "<keys>": "name, description, seed, seeds, engine, precision, activation, init, loss, data, model, "
     "train, record, exclude, overrides, grid",
     "<axes>": "activation, augment, batch_size, clip_norm, data.name, data.seed, depth, epochs, "
-    "hidden, init, limit, loss, lr, norm, optimizer, patience, protocol, scaling, schedule, skip, "
-    "validation_share, width",
+    "hidden, init, limit, loss, lr, model.name, norm, optimizer, patience, protocol, scaling, "
+    "schedule, skip, validation_share, width",
 }
 
 # What is broken -> the file, and the problems that must be told.
@@ -652,9 +652,9 @@ def test_nothing_is_imported_because_a_file_says_so(folder: Path) -> None:
 
 
 BUILT_IN = (
-    "activation-tour, deep-mlp, deep-mlp-quick, digits, half-moons, he-factor, layer-mixes, "
-    "loss-depth, loss-duel, loss-duel-fair, loss-grid, numpy-mnist, numpy-moons, selu-overflow, "
-    "sigmoid-depths, spline-vgp, trainable-depth"
+    "activation-tour, classics, deep-mlp, deep-mlp-quick, digits, half-moons, he-factor, "
+    "layer-mixes, loss-depth, loss-duel, loss-duel-fair, loss-grid, numpy-mnist, numpy-moons, selu-overflow, "
+    "sigmoid-depths, spline-vgp, tiny-voc, trainable-depth"
 )
 
 

@@ -15,6 +15,7 @@ from fathom.spec.load import builtin_studies, load_study
 
 COUNTS = {
     "activation-tour": 6,
+    "classics": 5,
     "deep-mlp": 4 * 8 * 6,
     "deep-mlp-quick": 4 * 8 * 3,
     "digits": 4 * 2 * 4,
@@ -29,7 +30,8 @@ COUNTS = {
     "numpy-moons": 3 * 3,
     "selu-overflow": 2 * 2 * 4,
     "sigmoid-depths": 4 * 5 * 3,
-    "spline-vgp": 3,
+    "spline-vgp": 3 * 3,
+    "tiny-voc": 4,
     "trainable-depth": 9 * 7,
 }
 

@@ -242,6 +242,7 @@ CHANGES: dict[str, Any] = {
     "train.drop_last": True,
     "record.probe_size": 128,
     "record.histograms": True,
+    "record.scores": True,
     "record.weights": "last",
 }
 
@@ -254,13 +255,20 @@ def changed(path: str, value: Any) -> Study:
 
 
 def test_every_setting_changes_the_run_and_the_study() -> None:
-    # `model.name` has one value yet; some settings belong to some data sets alone.
+    # Other architectures need another engine; some settings belong to some data sets alone.
     unchanged = {"name", "description", "model.name"}
     unchanged |= {"data.path", "data.image_size", "data.classes"}
     assert {*CHANGES} == {*LEAVES} - unchanged
     studies = [make(), *(changed(path, value) for path, value in CHANGES.items())]
     for identity in ([study.runs()[0].id for study in studies], [s.digest for s in studies]):
         assert {key for key, count in Counter(identity).items() if count > 1} == set()
+
+
+def test_architectures_and_their_parameters_are_different_runs() -> None:
+    names = ["lenet", "resnet18", {"name": "vit", "scale": [True, False]}]
+    study = make(engine="single", model={"name": names})
+    assert len({run.id for run in study.runs()}) == 4
+    assert {run.model.hidden for run in study.runs()} == {()}
 
 
 def test_a_path_changes_the_run() -> None:

@@ -20,8 +20,8 @@ NUM_EPOCHS, NUM_LAYERS, NUM_BINS = 2, 2, 3
 
 
 def make_frames(run_ids: Sequence[str], *, elapsed_s: float = 1.0) -> dict[TableName, pl.DataFrame]:
-    """Build all four tables; `elapsed_s` goes into the volatile columns."""
-    names: tuple[TableName, ...] = ("epochs", "layers", "runs", "histograms")
+    """Build all tables; `elapsed_s` goes into the volatile columns."""
+    names: tuple[TableName, ...] = ("epochs", "layers", "runs", "histograms", "scores")
     return {name: make_table(name, _columns(name, run_ids, elapsed_s)) for name in names}
 
 
@@ -94,4 +94,6 @@ def _positions(name: TableName) -> list[tuple[Any, ...]]:
         return [(epoch,) for epoch in epochs]
     if name == "layers":
         return [(epoch, layer) for epoch in epochs for layer in layers]
+    if name == "scores":
+        return [(sample, number) for sample in range(2) for number in range(3)]
     return [(0, layer, "activation", k) for layer in layers for k in range(NUM_BINS)]

@@ -16,7 +16,7 @@ from fathom.errors import StoreError
 from fathom.store.integrity import Checker
 from fathom.store.results import StudyFolder
 
-TABLES = ("epochs", "layers", "runs", "histograms")
+TABLES = ("epochs", "layers", "runs", "histograms", "scores")
 COHORT_FILES = [f"cohorts/c3/{name}.parquet" for name in TABLES] + [
     "cohorts/c3/weights.safetensors"
 ]
@@ -186,7 +186,7 @@ def test_a_swapped_file_of_the_same_kind_is_never_shown(study: Path) -> None:
         second.write_bytes(first_bytes)
     reader = StudyFolder.read_only(study)
     assert reader.table("runs")["run_id"].to_list() == list(COHORTS["c3"])
-    assert len(reader.damages) == 8
+    assert len(reader.damages) == 2 * len(TABLES)
 
 
 def test_damage_after_the_first_look_is_noticed_when_read(study: Path) -> None:

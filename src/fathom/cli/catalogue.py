@@ -102,14 +102,15 @@ def _losses() -> list[Row]:
 
 
 def _models() -> list[Row]:
-    from fathom.models.mlp import MLP
+    """List the architectures; an mlp's parameters are settings of the study."""
+    from fathom.architectures import ARCHITECTURES
     from fathom.spec.settings import ModelSettings
 
-    fields = ModelSettings.model_fields
-    axes = {key: list(field.default) for key, field in fields.items() if key != "name"}
-    parameters = {key: values[0] if len(values) == 1 else values for key, values in axes.items()}
-    text = (MLP.__doc__ or "").partition("\n")[0]
-    return [{"name": fields["name"].default, "parameters": parameters, "text": text}]
+    fields = {key: f for key, f in ModelSettings.model_fields.items() if key != "name"}
+    axes = {key: list(field.default) for key, field in fields.items()}
+    settings = {key: values[0] if len(values) == 1 else values for key, values in axes.items()}
+    rows = [_component(ARCHITECTURES, name) for name in ARCHITECTURES.names()]
+    return [row | {"parameters": settings} if row["name"] == "mlp" else row for row in rows]
 
 
 def _studies() -> list[Row]:

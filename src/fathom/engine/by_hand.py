@@ -20,7 +20,7 @@ from fathom.activations import ACTIVATIONS
 from fathom.data.splits import Part, PreparedData
 from fathom.engine.base import EVALUATION_BATCH, Scores, TrainingSums
 from fathom.engine.probes import LayerView, relative_change
-from fathom.engine.steps import batch_indices
+from fathom.engine.steps import TrainingImages, batch_indices
 from fathom.errors import FathomError
 from fathom.losses import LOSSES
 from fathom.models.mlp import initial_weights
@@ -119,6 +119,7 @@ class Trainer:
         self.run, self.data = run, data
         phis = [activation_by_hand(choice) for choice in run.model.activation]
         self.loss = loss_by_hand(run.loss)
+        self.images = TrainingImages(data)
         rule, numbers = find_by_hand(OPTIMIZERS, optimizers.OPTIMIZERS, run.train.optimizer)
         self.update = partial(rule, **numbers)
         plan, numbers = find_by_hand(SCHEDULES, schedules.SCHEDULES, run.train.schedule)
@@ -181,12 +182,14 @@ class Trainer:
 
     def train_epoch(self, epoch: int) -> tuple[float, float, float, int]:
         """Train one epoch; return mean loss, share of hits, last rate, first bad step or -1."""
+        self.images.begin(epoch)
         batches = batch_indices(self.run, len(self.data.train.targets), epoch)
         loss_sum, hit_sum, first_bad = 0.0, 0.0, -1
         for number, index in enumerate(batches, 1):
             if number == len(batches):
                 before = [linear.parameters["weight"].copy() for linear in self.linears]
-            batch = self.samples(self.data.train, index)
+            inputs = self.images.batch(self.data.train.inputs, index)
+            batch = self.samples(Part(inputs, self.data.train.targets[index]), slice(None))
             batch_loss, batch_hits, lr = self.descend(batch, len(batches))
             loss_sum, hit_sum = loss_sum + batch_loss, hit_sum + batch_hits
             if first_bad < 0 and not np.isfinite(batch_loss):

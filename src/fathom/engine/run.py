@@ -66,6 +66,8 @@ def make_engine(runs: Sequence[Run], data: PreparedData, device: torch.device = 
     """
     name = runs[0].engine
     _check_labels(runs, data)
+    if device.type != "cpu" and data.config.augment != "none":
+        raise FathomError("data.augment works on the CPU alone; leave --device out, or augment")
     if name == "stacked":
         return StackedEngine(runs, data, device)
     if device.type != "cpu":

@@ -14,17 +14,16 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from fathom.data.augment import augment
 from fathom.data.splits import Part, PreparedData
 from fathom.engine.base import EVALUATION_BATCH, Scores, TrainingSums
 from fathom.engine.hooks import measure_network
 from fathom.engine.precision import dtype_of
 from fathom.engine.probes import LayerView, relative_change
-from fathom.engine.steps import batch_indices, learning_rate
+from fathom.engine.steps import TrainingImages, batch_indices, learning_rate
 from fathom.losses import LOSSES
 from fathom.models.build import initial_network
 from fathom.optimizers import OPTIMIZERS
-from fathom.seeds import derive_seed, generator
+from fathom.seeds import derive_seed
 from fathom.spec.grid import Run
 
 
@@ -40,6 +39,7 @@ class Trainer:
         rule = OPTIMIZERS.build(run.train.optimizer)
         self.optimizer = rule.torch(self.net.parameters(), run.train.lr)
         self.loss = LOSSES.build(run.loss)
+        self.images = TrainingImages(data)
         self.step = 0
         self.ratios = torch.full((len(self.layers),), float("nan"), dtype=torch.float64)
 
@@ -64,16 +64,14 @@ class Trainer:
         self.net.train()
         run, train = self.run, self.data.train
         batches = batch_indices(run, len(train.targets), epoch)
-        chance = generator(run.data.seed, "augment", epoch)
+        self.images.begin(epoch)
         loss_sum, hit_sum, first_bad = 0.0, 0.0, -1
         with _dropping_out(derive_seed(run.study_seed, "dropout", run.seed, epoch)):
             for index in batches:
                 lr = learning_rate(run, self.step, len(batches))
                 self.step += 1
                 before = self._weights() if index is batches[-1] else []
-                images = augment(
-                    train.inputs[index], self.data.sample_shape, run.data.augment, chance
-                )
+                images = self.images.batch(train.inputs, index)
                 x = self.data.scale(images, dtype_of(run.precision))
                 losses, hits = self.losses_and_hits(x, train.targets[index])
                 self.descend(losses.mean(), lr)

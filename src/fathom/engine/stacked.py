@@ -24,7 +24,7 @@ from fathom.engine.precision import dtype_of
 from fathom.engine.probes import LayerView, relative_change
 from fathom.engine.sinks import ApplyUpdate, CollectGradients, Sink, clip_by_norm
 from fathom.engine.skips import Skip
-from fathom.engine.steps import batch_indices, coefficient_table, learning_rate
+from fathom.engine.steps import TrainingImages, batch_indices, coefficient_table, learning_rate
 from fathom.losses import LOSSES
 from fathom.models.mlp import has_skip, initial_weights
 from fathom.optimizers import OPTIMIZERS
@@ -89,6 +89,7 @@ class StackedEngine:
         self._parts: list[tuple[Part, Part]] = []  # as given, and on the device
         self._tables = EpochTables(len(runs), device)
         self._repeater = Repeater(device)
+        self._images = TrainingImages(data)
         self._ratios = torch.full((len(runs), len(self.affines)), float("nan"), dtype=torch.float64)
 
     def _draw_parameters(self) -> list[Affine]:
@@ -210,6 +211,7 @@ class StackedEngine:
     @torch.inference_mode()
     def train_epoch(self, epoch: int) -> TrainingSums:
         """Train one epoch; `epoch` counts from 1."""
+        self._images.begin(epoch)
         batches = batch_indices(self.runs[0], len(self.data.train.targets), epoch)
         num_steps, tables = len(batches), self._tables
         coefficients = coefficient_table(self.runs, epoch, num_steps, self.dtype)
@@ -237,9 +239,9 @@ class StackedEngine:
         self._tables.note(*self.train_step(*self.batch(self.data.train, samples)))
 
     def batch(self, part: Part, index: Tensor) -> tuple[Tensor, Tensor]:
-        """Return samples as an augmented batch `[I+1, B]`, and their targets `[B]`."""
+        """Return training samples as a batch `[I+1, B]` with a row of ones, and targets `[B]`."""
         here = self._here(part)
-        samples = torch.index_select(here.inputs, 0, index)
+        samples = self._images.batch(here.inputs, index)
         return self._augmented(samples), torch.index_select(here.targets, 0, index)
 
     def _here(self, part: Part) -> Part:

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from fathom.data.augment import augment
+from fathom.data.splits import PreparedData
 from fathom.errors import FathomError
 from fathom.optimizers import OPTIMIZERS
 from fathom.schedules import SCHEDULES
@@ -55,6 +57,33 @@ def batch_indices(run: Run, num_train: int, epoch: int) -> list[Tensor]:
     order = torch.randperm(num_train, generator=generator(run.data.seed, "order", epoch))
     steps = steps_per_epoch(num_train, run.train.batch_size, drop_last=run.train.drop_last)
     return list(torch.split(order, run.train.batch_size)[:steps])
+
+
+class TrainingImages:
+    """The training part, changed by chance in every epoch as `data.augment` says.
+
+    All engines and all runs on the same data see the same images: the chance is keyed by the data's
+    seed and the epoch. Its batches are to be asked for in the order of the epoch.
+    """
+
+    def __init__(self, data: PreparedData) -> None:
+        self._data = data
+        self._chance = generator(data.config.seed, "augment", 0)
+
+    def begin(self, epoch: int) -> None:
+        """Begin an epoch, counted from 1."""
+        self._chance = generator(self._data.config.seed, "augment", epoch)
+
+    def batch(self, inputs_NI: Tensor, index: Tensor) -> Tensor:
+        """Return samples `[B, I]` in storage type.
+
+        Args:
+            inputs_NI: The training part's inputs, wherever they lie.
+            index: Which of them.
+        """
+        samples = torch.index_select(inputs_NI, 0, index)
+        how = self._data.config.augment
+        return augment(samples, self._data.sample_shape, how, self._chance)
 
 
 def learning_rate(run: Run, step: int, num_steps: int) -> float:
