@@ -1,0 +1,280 @@
+"""The life of single units: which ones never answer, never change or only saturate, on all data.
+
+A unit is judged by the slope phi'(h) at its argument, through which it learns, and not by its
+value: a unit of tanh that always says 1 learns as little as a ReLU that always says 0. Data are
+streamed through the network once, a batch at a time, and nothing is kept of them but counts: the
+result is exact.
+
+Activations are found wherever they are evaluated: as a module of Fathom, as a module of torch (used
+once or many times), as a function and in place.
+
+Shapes: B batch, U units, S samples of a unit (a channel has B x positions of them).
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
+
+from fathom.activations.base import slope_by_autograd
+from fathom.architectures.base import Act
+from fathom.engine.probes import SATURATED_SLOPE, SOFT_DEAD_SHARE
+
+UnitState = Literal["alive", "asleep", "dead", "saturated low", "saturated high", "constant"]
+CONSTANT_RANGE: Final = 1e-6  # of the largest |phi(h)|: less than that is rounding
+
+# Functions of torch that are activations; each one's in-place form and method go by the same name.
+_NAMES: Final = (
+    "celu",
+    "elu",
+    "gelu",
+    "hardshrink",
+    "hardsigmoid",
+    "hardswish",
+    "hardtanh",
+    "leaky_relu",
+    "logsigmoid",
+    "mish",
+    "relu",
+    "relu6",
+    "selu",
+    "sigmoid",
+    "silu",
+    "softplus",
+    "softshrink",
+    "softsign",
+    "tanh",
+    "tanhshrink",
+    "threshold",
+)
+
+
+def _functions() -> dict[Callable[..., Any], str]:
+    homes = (functional, torch, torch.Tensor)
+    return {
+        getattr(home, form): name
+        for name in _NAMES
+        for form in (name, f"{name}_")
+        for home in homes
+        if hasattr(home, form)
+    }
+
+
+_ACTIVATIONS: Final = _functions()
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class UnitCounts:
+    """What was seen of the units at one place of a network, each `[U]`.
+
+    Attributes:
+        name: Where: the module, or the function with a number.
+        num_samples: S: inputs, times the positions at which a unit is evaluated.
+        active: Samples with a slope other than 0.
+        low: Samples with h < 0 and |slope| below 5 % of the largest; NaN where saturation is not
+            defined, as for ReLU.
+        high: Likewise with h >= 0.
+        act_min: Smallest phi(h).
+        act_max: Largest phi(h).
+    """
+
+    name: str
+    num_samples: int
+    active: Tensor
+    low: Tensor
+    high: Tensor
+    act_min: Tensor
+    act_max: Tensor
+
+    @property
+    def states(self) -> list[UnitState]:
+        """Judge each unit, by the first that holds.
+
+        `dead`: the slope is 0 on every sample. `saturated low` or `high`: it is below 5 % of the
+        activation's largest on every sample, always on that side. `constant`: phi(h) is the same on
+        all samples, to a millionth. `asleep`: the slope is not 0 on less than 1 % of the samples.
+        """
+        spread = self.act_max - self.act_min
+        size = torch.maximum(self.act_max.abs(), self.act_min.abs())
+        rules: list[tuple[UnitState, Tensor]] = [
+            ("dead", self.active == 0),
+            ("saturated low", self.low == self.num_samples),
+            ("saturated high", self.high == self.num_samples),
+            ("constant", spread <= CONSTANT_RANGE * size),
+            ("asleep", self.active < SOFT_DEAD_SHARE * self.num_samples),
+        ]
+        found: list[UnitState] = ["alive"] * len(self.active)
+        for state, holds in reversed(rules):
+            for unit in holds.nonzero().flatten().tolist():
+                found[unit] = state
+        return found
+
+
+def count_units(
+    net: nn.Module, batches: Iterable[Tensor], *, names: Iterable[str] = ()
+) -> list[UnitCounts]:
+    """Pass data through a network in evaluation mode and count what its units do.
+
+    Not covered: activations that are written out in other functions, such as `x * (x > 0)`, are not
+    seen; of `x * torch.sigmoid(x)` the sigmoid is.
+
+    Args:
+        net: Any module; its mode is given back as it was.
+        batches: All inputs, in batches of any size.
+        names: Names of the places, in the order of the forward pass; else they are made up.
+
+    Returns:
+        One entry for each evaluation of an activation in a forward pass, in its order.
+
+    Raises:
+        ValueError: If there is no batch, or a batch took another way through the network than the
+            first one.
+    """
+    modes = {module: module.training for module in net.modules()}
+    counted: list[UnitCounts] = []
+    given = list(names)
+    try:
+        net.eval()
+        with torch.no_grad():
+            for x in batches:
+                seen = _seen(net, x)
+                if given:
+                    for part, name in zip(seen, given, strict=True):
+                        part.name = name
+                if not counted:
+                    counted = seen
+                else:
+                    _add(counted, seen)
+    finally:
+        for module, training in modes.items():
+            module.training = training
+    if not counted:
+        raise ValueError("no activation was seen: there is no batch, or the network has none")
+    return counted
+
+
+def _add(total: list[UnitCounts], more: list[UnitCounts]) -> None:
+    if [part.name for part in total] != [part.name for part in more]:
+        raise ValueError("the activations of two batches differ: the network takes several ways")
+    for into, part in zip(total, more, strict=True):
+        into.num_samples += part.num_samples
+        into.active += part.active
+        into.low += part.low
+        into.high += part.high
+        into.act_min = torch.minimum(into.act_min, part.act_min)
+        into.act_max = torch.maximum(into.act_max, part.act_max)
+
+
+def _seen(net: nn.Module, x: Tensor) -> list[UnitCounts]:
+    watcher = _Watcher()
+    with _hooked(net, watcher), watcher:
+        net(x)
+    return watcher.counts
+
+
+@dataclass(eq=False)
+class _Watcher(TorchFunctionMode):
+    """Notes every activation that is evaluated while the mode lasts."""
+
+    counts: list[UnitCounts] = field(default_factory=list)
+    inside: bool = False  # an `Act`, whose own functions are no further activations
+    channels_first: bool = False  # whether the map before was a convolution
+    calls: dict[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        super().__init__()
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Any,  # noqa: ANN401 - as torch calls it
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:  # noqa: ANN401 - whatever the function returns
+        """Call a function, and note its argument first if it is an activation."""
+        options = kwargs or {}
+        name = _ACTIVATIONS.get(func)
+        if name is None or self.inside:
+            return func(*args, **options)
+        h, *rest = args or (options.pop("input"),)
+        kept = h.detach().clone()  # before a function in place changes it
+        options.pop("inplace", None)
+
+        def value(u: Tensor) -> Tensor:
+            out: Tensor = func(u.clone(), *rest, **options)
+            return out
+
+        self.note(name, kept, value, slope_by_autograd(value), _steepest(value))
+        return func(*args, **(kwargs or {}))
+
+    def note(
+        self,
+        name: str,
+        h: Tensor,
+        value: Callable[[Tensor], Tensor],
+        slope: Callable[[Tensor], Tensor],
+        steepest: float,
+    ) -> None:
+        """Count one evaluation of an activation at its argument."""
+        self.calls[name] = self.calls.get(name, 0) + 1
+        axis = 1 if self.channels_first or h.dim() == 2 else h.dim() - 1
+        h_US = h.movedim(axis, 0).flatten(1)
+        act_US, slope_US = value(h_US), slope(h_US)
+        flat_US = slope_US.abs() < SATURATED_SLOPE * steepest
+        low, high = (flat_US & (h_US < 0)).sum(1).double(), (flat_US & (h_US >= 0)).sum(1).double()
+        if steepest == float("inf"):
+            low, high = torch.full_like(low, float("nan")), torch.full_like(high, float("nan"))
+        self.counts.append(
+            UnitCounts(
+                name=f"{name} {self.calls[name]}",
+                num_samples=h_US.shape[1],
+                active=(slope_US != 0).sum(1).double(),
+                low=low,
+                high=high,
+                act_min=act_US.amin(1).double(),
+                act_max=act_US.amax(1).double(),
+            )
+        )
+
+
+def _steepest(value: Callable[[Tensor], Tensor]) -> float:
+    """Measure the slope against which saturation is judged, as `Activation.saturation_slope`."""
+    slope = slope_by_autograd(value)
+    far = slope(torch.tensor([-1e6, 1e6], dtype=torch.float64))
+    if not bool((far.abs() < 1e-9).all()):
+        return float("inf")
+    return float(slope(torch.linspace(-10, 10, 2001, dtype=torch.float64)).abs().max())
+
+
+@contextmanager
+def _hooked(net: nn.Module, watcher: _Watcher) -> Iterator[None]:
+    """Tell the watcher about `Act` modules and about the kind of the last linear map."""
+
+    def enter(act: nn.Module, args: tuple[Tensor, ...]) -> None:
+        assert isinstance(act, Act)
+        phi = act.phi
+        watcher.inside = True
+        watcher.note(phi.name, args[0].detach(), phi.value, phi.slope, phi.saturation_slope)
+
+    def leave(*_: object) -> None:
+        watcher.inside = False
+
+    def after_map(module: nn.Module, *_: object) -> None:
+        watcher.channels_first = not isinstance(module, nn.Linear)
+
+    hooks = []
+    for module in net.modules():
+        if isinstance(module, Act):
+            hooks += [module.register_forward_pre_hook(enter), module.register_forward_hook(leave)]
+        elif isinstance(module, nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d):
+            hooks.append(module.register_forward_hook(after_map))
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()

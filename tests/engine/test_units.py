@@ -1,0 +1,193 @@
+"""Units that never answer, never change or only saturate: all planted ones are found, no others."""
+
+import math
+from collections.abc import Callable
+from itertools import pairwise
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from fathom.activations import ACTIVATIONS
+from fathom.architectures.base import Act
+from fathom.engine.units import UnitCounts, count_units
+from fathom.registry import Choice
+
+
+def inputs(num: int = 2000, features: int = 20) -> list[Tensor]:
+    rng = torch.Generator().manual_seed(1)
+    return list(torch.randn(num, features, generator=rng).split(128))
+
+
+def he_network(phi: Callable[[], nn.Module], width: int = 60, depth: int = 3) -> nn.Sequential:
+    rng = torch.Generator().manual_seed(2)
+    layers: list[nn.Module] = []
+    sizes = [20] + [width] * depth
+    for fan_in, fan_out in pairwise(sizes):
+        linear = nn.Linear(fan_in, fan_out)
+        with torch.no_grad():
+            linear.weight.normal_(0, math.sqrt(2 / fan_in), generator=rng)
+            linear.bias.zero_()
+        layers += [linear, phi()]
+    return nn.Sequential(*layers, nn.Linear(width, 3))
+
+
+def fathoms(name: str) -> Callable[[], nn.Module]:
+    phi = ACTIVATIONS.build(Choice(name))
+    return lambda: Act(phi)
+
+
+class Functional(nn.Module):
+    """The same network with functions in place of modules, each of another form."""
+
+    def __init__(self, net: nn.Sequential, name: str) -> None:
+        super().__init__()
+        self.linears = nn.ModuleList(layer for layer in net if isinstance(layer, nn.Linear))
+        self.forms = [
+            lambda h: getattr(h, name)(),
+            lambda h: getattr(torch, f"{name}_")(h),
+            lambda h: getattr(F, name)(input=h),
+        ]
+
+    def forward(self, x: Tensor) -> Tensor:
+        for linear, form in zip(self.linears[:-1], self.forms, strict=True):
+            x = form(linear(x))
+        return self.linears[-1](x)  # type: ignore[no-any-return]
+
+
+def reused(net: nn.Sequential, module: nn.Module) -> nn.Sequential:
+    """The same network with one activation module at all places."""
+    return nn.Sequential(*(layer if isinstance(layer, nn.Linear) else module for layer in net))
+
+
+WAYS: dict[str, Callable[[], nn.Module]] = {
+    "our module": lambda: he_network(fathoms("relu")),
+    "torch's module": lambda: he_network(nn.ReLU),
+    "in place": lambda: he_network(lambda: nn.ReLU(inplace=True)),
+    "one module, used three times": lambda: reused(he_network(nn.ReLU), nn.ReLU(inplace=True)),
+    "our one module, used three times": lambda: reused(he_network(nn.ReLU), fathoms("relu")()),
+    "functions": lambda: Functional(he_network(nn.ReLU), "relu"),
+}
+
+
+def linears(net: nn.Module) -> list[nn.Linear]:
+    return [module for module in net.modules() if isinstance(module, nn.Linear)]
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_healthy_network_raises_no_alarm_and_planted_dead_units_are_found(way: str) -> None:
+    net = WAYS[way]()
+    healthy = count_units(net, inputs())
+    assert [set(part.states) for part in healthy] == [{"alive"}] * 3
+    assert {part.num_samples for part in healthy} == {2000}
+    dead = {0: [3], 1: [0, 17, 59], 2: list(range(60))}
+    with torch.no_grad():
+        for layer, units in dead.items():
+            linears(net)[layer].bias[units] = -1e4
+    found = count_units(net, inputs())
+    for layer, units in dead.items():
+        states = found[layer].states
+        assert [unit for unit, state in enumerate(states) if state == "dead"] == units
+        assert states.count("alive") == 60 - len(units)
+
+
+def test_batches_do_not_matter_and_the_network_is_left_as_it_was() -> None:
+    net = nn.Sequential(he_network(nn.Tanh), nn.Dropout(0.5)).train()
+    whole = count_units(net, [torch.cat(inputs())])
+    parts = count_units(net, inputs())
+    for one, other in zip(whole, parts, strict=True):
+        for name in ("active", "low", "high", "act_min", "act_max"):
+            torch.testing.assert_close(getattr(one, name), getattr(other, name), rtol=1e-6, atol=0)
+    assert all(module.training for module in net.modules())
+    assert not any(module._forward_hooks for module in net.modules())
+
+
+@pytest.mark.parametrize("phi", [fathoms("tanh"), nn.Tanh], ids=["ours", "torch's"])
+def test_units_that_always_saturate_have_a_side(phi: Callable[[], nn.Module]) -> None:
+    """|tanh'| < 5 % beyond |h| = 2.18."""
+    net = he_network(phi, depth=1)
+    with torch.no_grad():
+        first = linears(net)[0]
+        first.weight *= 0.1
+        first.bias[0], first.bias[1] = 5.0, -5.0
+    (found,) = count_units(net, inputs())
+    assert found.states[:2] == ["saturated high", "saturated low"]
+    assert set(found.states[2:]) == {"alive"}
+
+
+def test_a_unit_without_weights_is_constant_and_a_rare_one_asleep() -> None:
+    net = he_network(fathoms("relu"), depth=1)
+    first = linears(net)[0]
+    x = torch.cat(inputs())
+    with torch.no_grad():
+        first.weight[4], first.bias[4] = 0.0, 1.0
+        h = first(x)[:, 7]
+        first.bias[7] -= h.topk(4).values.mean()  # 1 to 3 of 2000 samples stay above 0
+    (found,) = count_units(net, inputs())
+    assert found.states[4] == "constant"
+    assert found.states[7] == "asleep"
+    assert 1 <= found.active[7] < 5
+
+
+def test_a_channel_is_a_unit() -> None:
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(3, 6, 3), nn.ReLU(), nn.Flatten(), nn.Linear(6 * 36, 4), nn.ELU())
+    with torch.no_grad():
+        net[0].bias[2] = -1e4  # type: ignore[index, union-attr]
+    images = [torch.rand(10, 3, 8, 8)] * 2
+    conv, last = count_units(net, images)
+    assert conv.num_samples == 2 * 10 * 36
+    assert [state == "dead" for state in conv.states] == [unit == 2 for unit in range(6)]
+    assert (last.num_samples, len(last.states)) == (20, 4)
+
+
+def test_tokens_are_samples_of_their_units() -> None:
+    net = nn.Sequential(nn.Linear(5, 7), nn.GELU())
+    (found,) = count_units(net, [torch.randn(4, 3, 5)])
+    assert found.num_samples == 12
+    assert len(found.states) == 7
+
+
+def slow_count(net: nn.Sequential, x: Tensor) -> list[int]:
+    """Count dead ReLUs the long way: every unit and every input, one after the other."""
+    dead = []
+    for layer in net:
+        x = layer(x)
+        if isinstance(layer, nn.ReLU):
+            dead.append(
+                sum(not any(row[unit] > 0 for row in x.tolist()) for unit in range(x.shape[1]))
+            )
+    return dead
+
+
+def test_dead_units_are_those_of_a_slow_count() -> None:
+    net = he_network(nn.ReLU, width=30, depth=5)
+    with torch.no_grad():
+        for linear in linears(net)[:-1]:
+            linear.bias.uniform_(-2.5, 0.2, generator=torch.Generator().manual_seed(4))
+    x = torch.cat(inputs(200))
+    expected = slow_count(net, x)
+    assert sum(expected) > 10
+    assert [part.states.count("dead") for part in count_units(net, [x])] == expected
+
+
+def test_what_cannot_be_counted_is_refused() -> None:
+    with pytest.raises(ValueError, match="no activation was seen"):
+        count_units(nn.Linear(20, 2), inputs())
+    with pytest.raises(ValueError, match="no activation was seen"):
+        count_units(he_network(nn.ReLU), [])
+
+    class Changing(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.relu(x) if len(x) == 128 else torch.tanh(x)
+
+    with pytest.raises(ValueError, match="several ways"):
+        count_units(Changing(), inputs())
+
+
+def test_counts_hold_whatever_their_name() -> None:
+    names = ["first", "second", "third"]
+    found = count_units(he_network(nn.ReLU), inputs(), names=names)
+    assert [part.name for part in found] == names
+    assert all(isinstance(part, UnitCounts) for part in found)
