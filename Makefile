@@ -36,7 +36,7 @@ bench: $(READY) .venv/.bench  ## seconds per epoch beside other ways to train, a
 	$(BIN)/python -m benchmarks.chart $(OUT)/bench.json $(OUT)/bench.svg
 	$(BIN)/python -m benchmarks.scaling
 
-bench-deep-mlp: $(READY)  ## study 001, EPOCHS=50 of it, DEVICE=cpu or cuda; prints the time it took
+bench-deep-mlp: $(READY)  ## deep-mlp, EPOCHS=50 of it, DEVICE=cpu or cuda; prints the time it took
 	@test -n "$(DATA)" || { echo "say where MNIST is: make bench-deep-mlp DATA=folder"; exit 2; }
 	bash -c 'time $(BIN)/fathom run deep-mlp --set train.epochs=$(or $(EPOCHS),50) \
 	  --device $(or $(DEVICE),cpu) --data-dir "$(DATA)" --no-report \

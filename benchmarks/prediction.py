@@ -1,4 +1,4 @@
-"""How long a prediction takes: one network of 50 layers, and the 192 cells of study 001.
+"""How long a prediction takes: one network of 50 layers, and the 192 cells of deep-mlp.
 
     python -m benchmarks.prediction
 
@@ -13,8 +13,6 @@ import statistics
 import time
 from concurrent.futures import ProcessPoolExecutor
 from typing import NamedTuple
-
-import torch
 
 from fathom.activations import ACTIVATIONS
 from fathom.data.inputs import InputStatistics
@@ -47,7 +45,6 @@ def main() -> None:
             f"one network of {DEPTH} layers, {len(chosen)} {how}: median {1e3 * median:.0f} ms, "
             f"longest {1e3 * slowest.elapsed_s:.0f} ms ({slowest.name})"
         )
-    torch.set_num_threads(1)
     cells = [run.model for run in load_study("deep-mlp").runs()]
     print(f"{len(cells)} cells of deep-mlp: {sum(map(_seconds, cells)):.2f} s")
 
@@ -64,7 +61,6 @@ def time_activations(init: str) -> list[Timed]:
     Args:
         init: Name of the initializer.
     """
-    torch.set_num_threads(1)
     # What is imported late is imported now; softplus with He's weights is simulated.
     for model in (_model("identity", init), _model("softplus", "he_normal")):
         _seconds(model)

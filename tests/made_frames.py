@@ -1,14 +1,19 @@
 """Studies made up for tests: plausible numbers without training anything."""
 
+import functools
 import hashlib
 import itertools
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import polars as pl
 
 from fathom.figures.frames import Frames
 from fathom.records import EPOCH_COLUMNS, LAYER_COLUMNS, PREDICTION_COLUMNS, RUN_COLUMNS
+from fathom.store.tables import schema
+
+_BINS = 4  # of a histogram
 
 INITS = (
     "he_normal",
@@ -35,6 +40,7 @@ def study(
     seeds: Sequence[int] = (0,),
     epochs: int = 50,
     odd: bool = True,
+    histograms: bool = False,
 ) -> Frames:
     """Make a study of all combinations.
 
@@ -45,6 +51,7 @@ def study(
         seeds: Replicates.
         epochs: Epochs after the state before training.
         odd: Let some runs diverge, stop early, have zeros, NaN and infinities, or no prediction.
+        histograms: Let the runs have histograms, which are made when they are asked for.
     """
     cells = list(itertools.product(activations, inits, depths, seeds))
     swept = {"activation": activations, "init": inits, "depth": depths, "seed": seeds}
@@ -95,7 +102,38 @@ def study(
         predictions=pl.concat(predictions),
         obstacles=obstacles,
         scores=pl.concat([_scores(rng, run["run_id"]) for run in runs]),
+        histograms=pl.defer(
+            functools.cache(functools.partial(_histograms, runs if histograms else [], odd)),
+            schema=schema("histograms"),
+        ),
     )
+
+
+def _histograms(runs: list[dict[str, Any]], odd: bool) -> pl.DataFrame:
+    """Normal values, narrower from layer to layer; of odd runs the first layer has one value only.
+
+    The output layer has no activation, and a run that diverged no last gradient.
+    """
+    tables = [pl.DataFrame(schema=schema("histograms"))]
+    for index, run in enumerate(runs):
+        for quantity in ("activation", "grad_weight", "pre_activation"):
+            layers = run["depth"] + (quantity != "activation")
+            shape = (run["epochs_run"] + 1, layers, _BINS)
+            width = 0.8 ** np.arange(layers)[:, None] * (1e-3 if quantity == "grad_weight" else 2)
+            edges = width * np.linspace(-3, 3, _BINS + 1)
+            counts = np.broadcast_to(np.diff([0, 10, 60, 90, 100]), shape).copy()
+            if odd and index % 5 == 1:
+                edges[0] = 0.25
+            edges = np.broadcast_to(edges, (*shape[:2], _BINS + 1)).copy()
+            if run["outcome"] == "diverged":
+                edges[-1], counts[-1] = np.nan, 0
+            epoch, layer, place = np.indices(shape)
+            columns = {"epoch": epoch, "layer": layer + 1, "bin": place, "count": counts}
+            columns |= {"low": edges[..., :-1], "high": edges[..., 1:]}
+            table = pl.DataFrame({name: column.ravel() for name, column in columns.items()})
+            keys = {"run_id": run["run_id"], "quantity": quantity}
+            tables.append(table.with_columns(**{k: pl.lit(v) for k, v in keys.items()}))
+    return pl.concat([table.select(schema("histograms").names()) for table in tables])
 
 
 def _scores(rng: np.random.Generator, run_id: str) -> pl.DataFrame:
@@ -186,4 +224,6 @@ def _layers(
 def small() -> Frames:
     """Make two activations, two initializers, two depths: eight runs of four epochs."""
     inits = ("he_normal", "xavier_normal")
-    return study(activations=("relu", "tanh"), inits=inits, depths=(2, 4), epochs=4)
+    return study(
+        activations=("relu", "tanh"), inits=inits, depths=(2, 4), epochs=4, histograms=True
+    )

@@ -3,6 +3,8 @@
 import functools
 import json
 import math
+from collections import Counter
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -110,3 +112,22 @@ def test_values_for_json_have_one_form() -> None:
     assert layers[2]["pre_log10"] == "inf"
     assert layers[2]["chi"] is None
     json.dumps([gain, layers], allow_nan=False)
+
+
+@pytest.mark.parametrize("ask", [fathom.gain, lambda phi: fathom.predict(phi, depth=3, width=16)])
+def test_theory_computes_on_one_thread(ask: Callable[[object], object]) -> None:
+    """Threads that meet at every small function took five times the work itself."""
+    threads = Counter[int]()
+
+    def watched(h: torch.Tensor) -> torch.Tensor:
+        threads[torch.get_num_threads()] += 1
+        return torch.tanh(h)
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        ask(watched)
+        assert threads[1] > 10 * threads[2]  # it is tried out before theory begins
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)

@@ -102,6 +102,43 @@ def test_functions_that_call_each_other_come_to_an_end() -> None:
     assert digest_code(phi_of(text)) != digest_code(phi_of(text.replace("return phi(h)", "1")))
 
 
+WITH_CLASS = """
+import torch
+class Base:
+    def rate(self): return 1
+class Part(torch.nn.Module, Base):
+    size = 4
+    def __init__(self):
+        super().__init__()
+    @staticmethod
+    def fixed(): return 5
+    @property
+    def wide(self): return 6
+    def forward(self, x): return Part.fixed() * x
+def phi(h): return Part()(h)
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("return 1", "return 2"),
+        ("size = 4", "size = 3"),
+        ("return 5", "return 7"),
+        ("return 6", "return 7"),
+        ("* x", "+ x"),
+        ("torch.nn.Module, Base", "torch.nn.Module"),
+        ("super().__init__()", "super().__init__(); self.new = 1"),
+    ],
+)
+def test_a_class_counts_by_what_it_holds(old: str, new: str) -> None:
+    assert old in WITH_CLASS
+    changed = WITH_CLASS.replace(old, new, 1)
+    assert digest_code(phi_of(WITH_CLASS)) != digest_code(phi_of(changed))
+    told = WITH_CLASS.replace("size = 4", "# a comment\n    size = 4")
+    assert digest_code(phi_of(WITH_CLASS)) == digest_code(phi_of(told))
+
+
 @dataclass(frozen=True)
 class Mode:
     kind: str

@@ -34,6 +34,12 @@ def test_documented_studies_load(number: int, num_runs: int, tmp_path: Path) -> 
     assert load_study(tmp_path / "documented.yaml").num_runs == num_runs
 
 
+def test_the_documented_study_of_image_networks_loads(tmp_path: Path) -> None:
+    (text,) = blocks(ROOT / "docs" / "models.md", "yaml")
+    (tmp_path / "documented.yaml").write_text(text)
+    assert load_study(tmp_path / "documented.yaml").num_runs == 6
+
+
 def test_the_readme_study_has_the_runs_it_says(tmp_path: Path) -> None:
     (text,) = re.findall(r"    # study\.yaml\n((?:    .*\n)+)", (ROOT / "README.md").read_text())
     (tmp_path / "study.yaml").write_text(re.sub(r"^    ", "", text, flags=re.MULTILINE))

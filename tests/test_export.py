@@ -101,3 +101,15 @@ def test_a_place_that_cannot_be_written_is_named(
     reason = "No space left" if place.endswith(".csv") else "(File exists|Not a directory)"
     with pytest.raises(StoreError, match=f"{place}.*: cannot be written: {reason}"):
         write_csv(frames.runs, frames, tmp_path / "csv")
+
+
+def test_metrics_are_tables_of_their_own_where_there_are_any(
+    frames: Frames, tmp_path: Path
+) -> None:
+    metrics = pl.DataFrame({"run_id": ["a"], "class_name": ["=1+1"], "f1": [0.25]})
+    tables = {"metrics": metrics, "class_metrics": metrics.clear()}
+    write_csv(frames.runs, frames, tmp_path, scored=tables)
+    assert read_csv(tmp_path / "metrics.csv") == [
+        {"run_id": "a", "class_name": "'=1+1", "f1": "0.25"}
+    ]
+    assert not (tmp_path / "class_metrics.csv").exists()

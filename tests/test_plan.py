@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -10,7 +11,9 @@ from fathom.costs import LARGEST_COHORT, cohort_size, product_rate
 from fathom.data.config import DataConfig
 from fathom.data.datasets import Sizes
 from fathom.errors import FathomError
+from fathom.models.build import count_network
 from fathom.plan import make_plan
+from fathom.registry import Choice
 from fathom.spec.grid import Run, cohort_id
 
 RATE = 1e9  # a round speed, so that times can be worked out by hand
@@ -183,3 +186,79 @@ def test_a_gpu_takes_as_many_runs_as_its_memory_holds(make_run: Callable[..., Ru
     assert 1 < len(small.cohorts) < len(cpu.cohorts)
     for cohort in small.cohorts:
         assert cohort.memory_mb - costs.PROCESS_BYTES / 2**20 < 2**10
+
+
+def image_run(make_run: Callable[..., Run], name: str, **given: object) -> Run:
+    """Make a run of an image network in the single engine."""
+    settings: dict[str, Any] = {"engine": "single", "batch_size": 128, "optimizer": "adam"}
+    run = make_run(**(settings | given))
+    phi = run.model.activation[:1]
+    return replace(run, model=replace(run.model, name=Choice(name), hidden=(), activation=phi))
+
+
+def digits_of_mnist(num: int, num_measured: int) -> Sizes:
+    return Sizes(
+        num_features=784,
+        sample_shape=(28, 28),
+        num_classes=10,
+        num_train=num,
+        num_validation=num_measured,
+        num_test=num_measured,
+        item_size=1,
+    )
+
+
+def test_a_plan_counts_a_network(make_run: Callable[..., Run]) -> None:
+    (cohort,) = make_plan([make_run()], sizes, rate=RATE).cohorts
+    weights = 64 * 12 + 12 * 10 + 10 * 10
+    assert cohort.network.parameters == weights + 12 + 10 + 10
+    assert cohort.network.flops == 2 * weights
+    assert cohort.network.activation_mb == 4 * 32 * (64 + 12 + 10) / 2**20
+
+
+def test_what_is_unlikely_to_be_meant_is_said_once(make_run: Callable[..., Run]) -> None:
+    runs = [image_run(make_run, name, seed=seed) for name in ("lenet", "vit") for seed in range(2)]
+    made = make_plan(runs, lambda config: digits_of_mnist(100, 10), rate=RATE)
+    (warning,) = made.warnings
+    assert warning.startswith("vit: each head has width / heads = 16 numbers")
+    assert make_plan([make_run()], sizes, rate=RATE).warnings == ()
+
+
+def test_time_of_an_image_network_by_hand(make_run: Callable[..., Run]) -> None:
+    """Products at the usual share of the peak, and a time for each number that is kept."""
+    run = image_run(make_run, "lenet")
+    known = digits_of_mnist(1280, 300)
+    counts = count_network(run.model, (28, 28), 10)
+    products = costs.epoch_flops(run, known) / (costs.EXPECTED_SHARE * RATE)
+    kept = costs.NUMBER_S * counts.activation_numbers * (1280 + 600 / 3)
+    layers = 5 * ((10 + 600 / 256 / 3) * costs.LAYER_STEP_S + costs.LAYER_PROBE_S)
+    assert costs.epoch_seconds([run], known, RATE) == pytest.approx(products + kept + layers)
+
+
+# What workers held at their peak on MNIST in MiB, see docs/benchmarks.md: network, batch, probe
+# batch, samples of a part.
+@pytest.mark.parametrize(
+    ("name", "batch_size", "probe_size", "num", "peak_mb"),
+    [
+        ("lenet", 128, 64, 2000, 423),
+        ("lenet", 1024, 8, 2000, 568),
+        ("vit", 128, 64, 1000, 596),
+        ("vit", 16, 8, 600, 533),
+        ("vit", 512, 8, 1000, 829),
+        ("resnet18", 64, 64, 200, 1764),
+        ("resnet18", 128, 32, 200, 1801),
+        ("vgg11", 64, 64, 200, 1117),
+    ],
+)
+def test_memory_is_within_a_fifth_of_what_was_held(
+    make_run: Callable[..., Run],
+    name: str,
+    batch_size: int,
+    probe_size: int,
+    num: int,
+    peak_mb: float,
+) -> None:
+    run = image_run(make_run, name, batch_size=batch_size)
+    run = replace(run, record=replace(run.record, probe_size=probe_size))
+    planned = costs.memory_bytes([run], digits_of_mnist(num, num)) / 2**20
+    assert abs(planned / peak_mb - 1) < 0.2

@@ -5,6 +5,7 @@ import re
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -170,6 +171,23 @@ class TestPrediction:
         found = predict_model(model(activation, "he_normal", 64, 64), 64, STANDARDISED, 10)
         assert found.obstacle.startswith(word)
         assert math.isnan(found.gradient_log10[0])
+
+    def test_layers_that_move_units_get_a_word_and_no_number(self) -> None:
+        found = predict_model(model("sort", "he_normal", 64, 64), 64, STANDARDISED, 10)
+        assert found.obstacle == "sort mixes units; no mean-field limit is known here"
+        assert math.isnan(found.gradient_log10[0])
+        square = model("permute", "he_normal", 64, 64)
+        found = predict_model(square, 2, STANDARDISED, 10)
+        assert found.obstacle == "permute mixes units; no mean-field limit is known here"
+
+    def test_units_that_stay_are_those_of_a_linear_network(self) -> None:
+        """Layers that change the width have nothing to permute by."""
+        found, linear = (
+            predict_model(model(name, "he_normal", 64, 48), 32, STANDARDISED, 10)
+            for name in ("permute", "identity")
+        )
+        assert not found.obstacle
+        np.testing.assert_array_equal(found.gradient_log10, linear.gradient_log10)
 
     def test_numbers_that_end_are_told_as_such(self) -> None:
         found = predict_model(model("exp", "he_normal", *[64] * 10), 64, STANDARDISED, 10)

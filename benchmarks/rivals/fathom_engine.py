@@ -46,7 +46,7 @@ class FathomEngine(Rival):
 
         from fathom.engine.stacked import StackedEngine
         from fathom.engine.steps import coefficient_table
-        from fathom.execution.training import one_thread
+        from fathom.execution.training import settings_of_workers
 
         data, runs = _prepared(samples), _runs(setting)
         engine = StackedEngine(runs, data)
@@ -56,7 +56,7 @@ class FathomEngine(Rival):
         last = torch.zeros(len(runs))
 
         def train(steps: int) -> None:
-            with one_thread(), torch.inference_mode():
+            with settings_of_workers(), torch.inference_mode():
                 engine.update.coefficients = {name: rows[0] for name, rows in table.items()}
                 for _ in range(steps):
                     batch = engine.batch(data.train, torch.from_numpy(next(order)))
@@ -83,14 +83,14 @@ class FathomEpochs(Rival):
         """Make a cohort; a step counts as a batch of an epoch, so that only whole epochs run."""
         from fathom.engine.progress import EPOCH_VALUES
         from fathom.engine.run import CohortTraining
-        from fathom.execution.training import one_thread
+        from fathom.execution.training import settings_of_workers
 
         training = CohortTraining(_runs(setting), _prepared(samples))
-        with one_thread():
+        with settings_of_workers():
             training.start()
 
         def train(steps: int) -> None:
-            with one_thread():
+            with settings_of_workers():
                 for _ in range(steps // steps_of_epoch):
                     training.advance()
 

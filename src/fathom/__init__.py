@@ -14,6 +14,8 @@ __all__ = [  # noqa: F405 - see above
     "agree",
     "allow",
     "custom",
+    "draw_activations",
+    "draw_samples",
     "examine",
     "gain",
     "predict",

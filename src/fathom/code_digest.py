@@ -12,11 +12,12 @@ from torch import Tensor
 
 # Functions from here are named, not read: they change with a version, which a study records anyway.
 LIBRARIES = frozenset({"fathom", "torch", "numpy", "scipy", *sys.stdlib_module_names})
+_TOLD = frozenset({"__module__", "__qualname__", "__doc__", "__firstlineno__"})  # of a class
 PLAIN = (bool, int, float, complex, str, bytes, type(None))
 
 
 def digest_code(*parts: object) -> str:
-    """Hash functions and what they use: bytecode, constants, defaults, closures, helpers, globals.
+    """Hash functions and classes, and what they use: bytecode, constants, defaults, globals.
 
     The same in every process with the same minor version of Python. Comments and the names of local
     variables do not count.
@@ -59,7 +60,9 @@ def _describe(given: Any, seen: set[int]) -> str:  # noqa: ANN401 - whatever a f
             return _describe((value.__func__, value.__self__), seen)
         case FunctionType():
             return _describe_function(value, seen)
-        case _ if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        case type():
+            return _describe_class(value, seen)
+        case _ if dataclasses.is_dataclass(value):
             return _describe_record(value, seen)
         case _:
             return _describe_object(value, seen)
@@ -78,6 +81,22 @@ def _describe_function(function: FunctionType, seen: set[int]) -> str:
     used = {name: function.__globals__.get(name) for name in _global_names(function.__code__)}
     parts = (function.__code__, function.__defaults__, function.__kwdefaults__, cells, used)
     return _describe(parts, seen)
+
+
+def _describe_class(owner: type, seen: set[int]) -> str:
+    """Describe a class by its bases, its functions and its values; one of a library by its name."""
+    name = f"{owner.__module__}.{owner.__qualname__}"
+    if owner.__module__.partition(".")[0] in LIBRARIES:
+        return name
+    if id(owner) in seen:
+        return "seen"  # its own methods name it
+    seen.add(id(owner))
+    held: dict[str, object] = {}
+    for key, item in vars(owner).items():
+        function = getattr(item, "__func__", getattr(item, "fget", item))  # of a method, a property
+        if isinstance(function, FunctionType) or (isinstance(item, PLAIN) and key not in _TOLD):
+            held[key] = function
+    return f"{name}{_describe((owner.__bases__, held), seen)}"
 
 
 def _global_names(code: CodeType) -> set[str]:
@@ -107,7 +126,7 @@ def _describe_record(value: Any, seen: set[int]) -> str:  # noqa: ANN401
 def _describe_object(value: Any, seen: set[int]) -> str:  # noqa: ANN401
     owner = value if hasattr(value, "__qualname__") else type(value)
     name = f"{getattr(owner, '__module__', None)}.{owner.__qualname__}"
-    if owner is value:  # a class, or a function written in C
+    if owner is value:  # a function written in C
         return name
     plain = (*PLAIN, Tensor)
     state = {k: v for k, v in getattr(value, "__dict__", {}).items() if isinstance(v, plain)}

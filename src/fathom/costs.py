@@ -6,7 +6,7 @@ Times are rough: a product's speed is measured, and shares and overheads were, o
 import functools
 import time
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 import torch
 
@@ -19,23 +19,51 @@ from fathom.models.mlp import num_parameters
 from fathom.optimizers import OPTIMIZERS
 from fathom.registry import Choice
 from fathom.spec.grid import Run
+from fathom.threads import one_thread
 
 # Bytes that a step of a cohort touches; cohorts beyond it were slower, see docs/log.md.
 CACHE_BUDGET: Final = 12 * 2**20
 LARGEST_COHORT: Final = 32
 EXPECTED_SHARE: Final = 0.6  # of the product peak that whole epochs reach, recording included
-EXPECTED_IMAGE_SHARE: Final = 0.25  # likewise, of convolutions and attention
+NUMBER_S: Final = 5e-9  # seconds that an image network takes for a number kept for backward
 LAYER_STEP_S: Final = 100e-6  # seconds that one layer costs a step beside its products
 LAYER_PROBE_S: Final = 1e-3  # seconds to measure one layer once, in a small cohort
-PROCESS_BYTES: Final = 310 * 2**20  # a worker that has imported everything and trained nothing
+PROCESS_BYTES: Final = 350 * 2**20  # a worker that has imported everything and trained nothing
+AUTOGRAD_BYTES: Final = 60 * 2**20  # what torch imports for its optimizers and products beside that
+BATCH_COPIES: Final = 1.7  # of what an image network keeps of a batch, while gradients pass it
+PROBE_COPIES: Final = 3.8  # likewise, while all layers are measured in float64
+
+
+class NetworkCost(NamedTuple):
+    """What one network of a cohort is made of and takes.
+
+    Attributes:
+        parameters: Learned numbers.
+        flops: Operations of one sample's forward pass in products; a multiply-add counts as two.
+        activation_mb: What the forward pass of one training batch keeps for backward, in MiB.
+    """
+
+    parameters: int
+    flops: int
+    activation_mb: float
+
+
+def network_cost(run: Run, sizes: Sizes) -> NetworkCost:
+    """Count a run's network.
+
+    Args:
+        run: Its settings.
+        sizes: Of its data.
+    """
+    counts = count_network(run.model, sizes.sample_shape, sizes.num_classes)
+    kept = counts.activation_numbers * run.train.batch_size * _item_size(run)
+    return NetworkCost(counts.parameters, counts.flops, kept / 2**20)
 
 
 def product_rate(device: str = "cpu") -> float:
     """Measure the speed of a batched 128-wide product on one core or a GPU, in operations/s."""
     num = 4 if device == "cpu" else 256
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    with one_thread():
         a, b = (torch.rand(num, 128, 128, device=device) for _ in range(2))
         times = []
         for _ in range(7):
@@ -44,8 +72,6 @@ def product_rate(device: str = "cpu") -> float:
                 c = torch.bmm(a, b)
             c[0, 0, 0].item()  # waits for a GPU
             times.append((time.perf_counter() - start) / 10)
-    finally:
-        torch.set_num_threads(threads)
     return num * 2 * 128**3 / sorted(times)[len(times) // 2]
 
 
@@ -104,11 +130,22 @@ def epoch_seconds(runs: Sequence[Run], sizes: Sizes, rate: float) -> float:
         rate: Operations per second of a product, as `product_rate` measures it.
     """
     run = runs[0]
-    known = is_mlp(run.model)
     flops = len(runs) * epoch_flops(run, sizes)
     times = 1 if run.engine == "stacked" else len(runs)  # the others train one after another
-    share = EXPECTED_SHARE if known else EXPECTED_IMAGE_SHARE
-    return flops / (rate * share) + times * _epoch_overhead_s(run, sizes)
+    beside = _epoch_overhead_s(run, sizes) + _elementwise_s(run, sizes)
+    return flops / (rate * EXPECTED_SHARE) + times * beside
+
+
+def _elementwise_s(run: Run, sizes: Sizes) -> float:
+    """Return the time that an epoch's normalisations, activations and poolings take.
+
+    In proportion to the numbers that they keep; evaluation keeps none and takes a third. Those of
+    an mlp are in `EXPECTED_SHARE`.
+    """
+    if is_mlp(run.model):
+        return 0.0
+    kept = count_network(run.model, sizes.sample_shape, sizes.num_classes).activation_numbers
+    return NUMBER_S * kept * (sizes.num_train + (sizes.num_validation + sizes.num_test) / 3)
 
 
 def _epoch_overhead_s(run: Run, sizes: Sizes) -> float:
@@ -125,7 +162,8 @@ def memory_bytes(runs: Sequence[Run], sizes: Sizes) -> float:
     data, cohort = data_bytes(sizes), sum(run_bytes(run, sizes) for run in runs)
     if runs[0].engine == "stacked":
         cohort *= max(2, len(runs)) / len(runs)  # a single run is padded to two
-    return PROCESS_BYTES + data + max(data, cohort)  # data are copied once, when they are cut
+    process = PROCESS_BYTES + (AUTOGRAD_BYTES if runs[0].engine == "single" else 0)
+    return process + data + max(data, cohort)  # data are copied once, when they are cut
 
 
 def data_bytes(sizes: Sizes) -> float:
@@ -135,13 +173,17 @@ def data_bytes(sizes: Sizes) -> float:
 
 def run_bytes(run: Run, sizes: Sizes) -> float:
     """Return the bytes of one run of a cohort: its weights in every copy, its units."""
-    parameters = count_network(run.model, sizes.sample_shape, sizes.num_classes).parameters
+    counts = count_network(run.model, sizes.sample_shape, sizes.num_classes)
     slots = OPTIMIZERS.build(run.train.optimizer).num_slots
     kept = {"best_and_last": 2, "last": 1, "none": 0}[run.record.weights]
-    # The values and the probe's gradients; then a state and its file, or new weights to keep.
-    copies = 2 + slots + kept + max(2 * (1 + slots + kept), 2 * min(1, kept))
-    numbers = _mlp_numbers(run, sizes) if is_mlp(run.model) else _image_numbers(run, sizes)
-    return (copies * parameters + numbers) * _item_size(run)
+    held = (2 + slots + kept) * counts.parameters  # values and gradients; optimizer; kept ones
+    # A state and its file, or new weights to keep.
+    saved = max(2 * (1 + slots + kept), 2 * min(1, kept)) * counts.parameters
+    if is_mlp(run.model):
+        return (held + saved + _mlp_numbers(run, sizes)) * _item_size(run)
+    samples = max(BATCH_COPIES * run.train.batch_size, PROBE_COPIES * run.record.probe_size)
+    # What autograd keeps is free again when a state is saved.
+    return (held + max(saved, samples * counts.activation_numbers)) * _item_size(run)
 
 
 def _mlp_numbers(run: Run, sizes: Sizes) -> int:
@@ -149,9 +191,3 @@ def _mlp_numbers(run: Run, sizes: Sizes) -> int:
     units = sum(run.model.hidden) + sizes.num_classes
     rows = max(run.train.batch_size, run.record.probe_size, EVALUATION_BATCH)
     return units * (rows * _buffers(run) + 2 * run.record.probe_size)
-
-
-def _image_numbers(run: Run, sizes: Sizes) -> int:
-    """Count what autograd keeps of a batch, or of the probe batch beside all h and dL/dh."""
-    kept = count_network(run.model, sizes.sample_shape, sizes.num_classes).activation_numbers
-    return kept * max(run.train.batch_size, 2 * run.record.probe_size)

@@ -11,12 +11,15 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
+from fathom.architectures import ARCHITECTURES
 from fathom.costs import (
+    NetworkCost,
     cohort_size,
     data_bytes,
     epoch_flops,
     epoch_seconds,
     memory_bytes,
+    network_cost,
     product_rate,
     run_bytes,
 )
@@ -40,6 +43,7 @@ class Cohort:
         memory_mb: Estimated peak memory of a worker on it, in MiB.
         flops: Floating-point operations of one epoch.
         estimated_s: Estimated time on one core, in seconds.
+        network: What one of its networks is made of and takes.
     """
 
     id: str
@@ -47,6 +51,7 @@ class Cohort:
     memory_mb: float
     flops: float
     estimated_s: float
+    network: NetworkCost
 
     @property
     def epochs(self) -> int:
@@ -94,6 +99,13 @@ class Plan:
         """Runs, cohorts and workers in words."""
         counts = {"run": self.num_runs, "cohort": len(self.cohorts), "worker": self.workers}
         return ", ".join(f"{n} {name}" if n == 1 else f"{n} {name}s" for name, n in counts.items())
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Sentences about networks that work and are unlikely to be meant, each once."""
+        names = dict.fromkeys(cohort.runs[0].model.name for cohort in self.cohorts)
+        said = (text for name in names for text in ARCHITECTURES.build(name).warnings)
+        return tuple(dict.fromkeys(said))
 
     def __str__(self) -> str:
         return f"{self.sizes}: about {self.estimated_s:,.0f} s, {self.memory_mb:,.0f} MiB"
@@ -204,4 +216,5 @@ def _cohort(runs: Sequence[Run], sizes: Sizes, rate: float) -> Cohort:
         memory_mb=memory_bytes(runs, sizes) / 2**20,
         flops=len(runs) * epoch_flops(runs[0], sizes),
         estimated_s=epoch_seconds(runs, sizes, rate) * runs[0].train.epochs,
+        network=network_cost(runs[0], sizes),
     )

@@ -2,6 +2,7 @@
 
 import functools
 import math
+from dataclasses import replace
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -20,6 +21,7 @@ from fathom.theory.explain import explain
 from fathom.theory.network import Network
 from fathom.theory.nonlinearity import Nonlinearity, nonlinearity
 from fathom.theory.predict import Prediction, predict, without_prediction
+from fathom.threads import one_thread
 from fathom.verdicts import Evidence
 
 UNKNOWN_INPUT: Final = InputStatistics(1.0, 0.0)  # standardised features, unrelated inputs
@@ -47,11 +49,12 @@ def predict_model(
         inputs: Scale of the inputs, and how alike they are.
         num_probes: Inputs on which dead units are counted.
     """
-    try:
-        network = network_of(model, num_features, inputs)
-    except NotCoveredError as error:
-        return without_prediction(max(1, model.depth), str(error))
-    return predict(network, num_probes)
+    with one_thread():  # the threads of many small functions cost five times what they do
+        try:
+            network = network_of(model, num_features, inputs)
+        except NotCoveredError as error:
+            return without_prediction(max(1, model.depth), str(error))
+        return predict(network, num_probes)
 
 
 def explain_model(
@@ -67,7 +70,8 @@ def explain_model(
     """
     if prediction.obstacle:
         return ()
-    return explain(network_of(model, num_features, inputs), prediction)
+    with one_thread():
+        return explain(network_of(model, num_features, inputs), prediction)
 
 
 class NotCoveredError(Exception):
@@ -82,9 +86,7 @@ def network_of(model: ModelConfig, num_features: int, inputs: InputStatistics) -
             skipped, or the weights have a mean other than 0 or are not independent.
     """
     if not is_mlp(model):
-        raise NotCoveredError(
-            f"theory here is of multilayer perceptrons; {model.name.name} is none"
-        )
+        raise NotCoveredError("theory covers multilayer perceptrons only")
     if not model.hidden:
         raise NotCoveredError("there is no hidden layer, through which a signal could fade")
     if model.norm != "none":
@@ -95,7 +97,9 @@ def network_of(model: ModelConfig, num_features: int, inputs: InputStatistics) -
     read = [model.activation[0], *model.activation[:-1]]
     laws = [_law(model.init, choice, *fans) for choice, fans in zip(read, sizes, strict=True)]
     return Network(
-        activations=tuple(map(_nonlinearity, model.activation)),
+        activations=tuple(
+            _in_layer(choice, *fans) for choice, fans in zip(model.activation, sizes, strict=True)
+        ),
         widths=model.hidden,
         num_features=num_features,
         weight_scale=tuple(
@@ -112,6 +116,14 @@ def network_of(model: ModelConfig, num_features: int, inputs: InputStatistics) -
 def _nonlinearity(choice: Choice) -> Nonlinearity:
     """Examine an activation once: each building of it makes other functions."""
     return nonlinearity(ACTIVATIONS.build(choice))
+
+
+def _in_layer(choice: Choice, fan_in: int, fan_out: int) -> Nonlinearity:
+    """Return an activation as a layer of these widths has it: some units may have to stay."""
+    phi = _nonlinearity(choice)
+    if phi.moves_units and ACTIVATIONS.build(choice).between(fan_in, fan_out).order is None:
+        return replace(phi, moves_units=False)
+    return phi
 
 
 class _Law(NamedTuple):

@@ -1,4 +1,4 @@
-"""Activations as users write them: study 002's own, torch's, and formulas with a trap in them."""
+"""Activations as users write them: a tutorial's own, torch's, and formulas with a trap in them."""
 
 from collections.abc import Callable
 

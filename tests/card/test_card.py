@@ -35,6 +35,16 @@ def line_of(picture: Chart, name: str) -> Line:
 # Data and lines --------------------------------------------------------------------------------
 
 
+def test_what_moves_units_says_so_and_is_not_timed() -> None:
+    card, other = make_card(built("sort")), make_card(built("identity"))
+    told = [line.split()[0] for line in lines(card) if line]
+    assert ("layer" in told, "time" in told) == (True, False)
+    assert "moves the units of a sample" in "\n".join(lines(card))
+    assert to_plain(card)["layer"]
+    assert not to_plain(other)["layer"]
+    assert "moves" not in "\n".join(lines(other))
+
+
 def test_a_card_is_json() -> None:
     plain = json.loads(json.dumps(to_plain(make_card(built("reciprocal"))), allow_nan=False))
     assert plain["name"] == "reciprocal"

@@ -79,7 +79,7 @@ def test_every_edge_is_probed_in_every_precision() -> None:
         assert {(p.value, p.slope) for p in own if p.at == 89} == {(89.0, 1.0)}
 
 
-# Study 002 -------------------------------------------------------------------------------------
+# The tutorial -------------------------------------------------------------------------------------
 
 
 def test_study_sigmoid_has_a_gradient_trap() -> None:

@@ -55,7 +55,7 @@ def test_only_what_is_built_in_is_compared(fathom: Fathom, monkeypatch: pytest.M
 def test_all_agree_after_fifty_steps(fathom: Fathom) -> None:
     outcome = fathom("agree")
     assert outcome.code == 0
-    assert "615 networks on digits" in outcome.out
+    assert "643 networks on digits" in outcome.out
     assert "50 steps" in outcome.out
 
 

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 
 from command import STUDY, Fathom, Outcome
@@ -22,6 +23,14 @@ from fathom.cli.catalogue import KINDS
 from fathom.errors import StoreError
 
 COMMAND = [sys.executable, "-c", "from fathom.cli import main; main()"]
+IMAGES = """\
+engine: single
+data: {name: digits, limit: 100}
+model: {name: {name: vit, patch: 4, width: 16, heads: 2}}
+activation: [relu, tanh]
+train: {epochs: 2, lr: 0.1}
+record: {probe_size: 16, scores: true}
+"""
 OWN = """\
 import torch
 
@@ -237,6 +246,46 @@ class TestLooking:
         assert "digits, hidden layers 1 x 8" in table
         assert "s: 2 runs, 1 cohort, 1 worker" in table
         assert snapshot(here) == before
+
+    def test_a_plan_and_a_run_of_an_image_network(self, fathom: Fathom, here: Path) -> None:
+        """Counted, warned of once, without a prediction, and its metrics told at the end."""
+        (here / "images.yaml").write_text(IMAGES)
+        table = fathom("plan", "images.yaml", "--workers", "1").out
+        assert "digits, vit(heads=2, patch=4, width=16)" in table
+        assert table.count("warning: vit: each head has width / heads = 8 numbers") == 1
+        assert "2 of 2 runs: no prediction: theory covers multilayer perceptrons only" in table
+        plan = json.loads(fathom("plan", "images.yaml", "--workers", "1", "--json").out)
+        (warning,) = plan["warnings"]
+        # Patches, class token and positions; a block of norms, attention and hidden layer; the end.
+        block = 4 * 16 + (16 + 1) * 48 + (16 + 1) * 16 + (16 + 1) * 64 + (64 + 1) * 16
+        parameters = (16 + 1) * 16 + 16 + 5 * 16 + block + 2 * 16 + (16 + 1) * 10
+        assert {cohort["parameters"] for cohort in plan["cohorts"]} == {parameters}
+        outcome = fathom("run", "images.yaml", "--workers", "1", "--no-report")
+        assert outcome.err.count(f"warning: {warning}") == 1
+        assert "Each run's best network on the test part" in outcome.out
+        results = Results.open(here / "results" / "images")
+        metrics, runs = results.metrics, results.runs
+        assert metrics["accuracy"].to_list() == pytest.approx(
+            runs["best_epoch_test_accuracy"].to_list()
+        )
+        for f1 in metrics["f1_macro"]:
+            assert f"{f1:.4f}" in outcome.out
+        assert set(results.verdicts["verdict_predicted"]) == {"no prediction"}
+        assert "no prediction" not in set(results.verdicts["verdict_end"])
+        fathom("export", "csv", "results/images")
+        lines = (here / "results" / "images" / "csv" / "class_metrics.csv").read_text().splitlines()
+        assert len(lines) == 1 + 2 * 10
+
+    def test_the_best_epochs_test_metrics_are_printed(self, fathom: Fathom, here: Path) -> None:
+        """At a rate of 5 the last epoch is not the best."""
+        settings = ("--set", "train={epochs: 5, lr: 5}", "--workers", "1", "--no-report")
+        told = fathom("run", "s.yaml", *settings).out
+        runs = Results.open(here / "results" / "s").runs
+        assert (runs["best_epoch"] < runs["epochs_run"]).any()
+        assert "best epoch: test accuracy, loss" in told
+        for row in runs.filter(pl.col("best_epoch") > 0).iter_rows(named=True):
+            accuracy, loss = row["best_epoch_test_accuracy"], row["best_epoch_test_loss"]
+            assert f"{row['best_epoch']}: {accuracy:.4f}, {loss:.4f}" in told
 
     def test_a_plan_tells_how_far_losses_step(self, fathom: Fathom) -> None:
         """For ten classes a hinge's gradient is sqrt(90) long."""

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from command import Fathom
+from fathom import api
+from fathom.errors import FathomError
 
 OWN = """\
 import torch
@@ -135,7 +137,7 @@ class TestGain:
     def test_none_exists_with_the_reason(self, fathom: Fathom, activation: str, word: str) -> None:
         outcome = fathom("gain", activation)
         assert outcome.code == 0
-        assert outcome.out.startswith(f"{activation}: none\n")
+        assert outcome.out.startswith(f"{activation}: no such start")
         assert word in outcome.out
 
     def test_json(self, fathom: Fathom) -> None:
@@ -170,6 +172,45 @@ class TestActivation:
         outcome = fathom("activation", "rellu")
         assert outcome.code == 2
         assert "Did you mean 'relu'" in outcome.err
+
+    @pytest.mark.usefixtures("own")
+    def test_several_are_drawn_side_by_side(self, fathom: Fathom, here: Path) -> None:
+        outcome = fathom(
+            *("activation", "tanh", "{name: leaky_relu, slope: 0.1}", "own_theory:shifted"),
+            *("--allow", "own_theory", "--grid", "grid.svg"),
+        )
+        assert (outcome.code, outcome.out) == (0, "grid.svg\n")
+        assert (here / "grid.svg").read_text().startswith("<?xml")
+        outcome = fathom("activation", "relu", "--grid", "one.png", "--json")
+        assert json.loads(outcome.out) == {"grid": "one.png"}
+
+    @pytest.mark.parametrize(
+        ("arguments", "told"),
+        [
+            (("relu", "tanh"), "got 2 activations; one is examined at a time"),
+            (("relu", "rellu", "--grid", "g.png"), "Did you mean 'relu'"),
+            (("relu", "tanh", "--grid", "g.bmp"), "--grid g.bmp: must end in one of .png"),
+            (("relu", "--grid", "g.png", "--picture", "p.png"), "two pictures"),
+            (("relu", "never_allowed:f", "--grid", "g.png"), "--allow never_allowed"),
+        ],
+    )
+    def test_a_mistake_is_one_message(
+        self, fathom: Fathom, here: Path, arguments: tuple[str, ...], told: str
+    ) -> None:
+        outcome = fathom("activation", *arguments)
+        assert outcome.code == 2
+        assert told in outcome.err
+        assert not (here / "g.png").exists()
+
+
+def test_activations_side_by_side_from_python() -> None:
+    figure = api.draw_activations(["elu", {"name": "leaky_relu", "slope": 0.1}, lambda h: h**2])
+    titles = [ax.get_title(loc="left") for ax in figure.axes]
+    assert titles == ["elu", "leaky_relu(slope=0.1)", "own_function"]
+    with pytest.raises(FathomError, match="got no activation"):
+        api.draw_activations([])
+    with pytest.raises(FathomError, match="reach: got 0"):
+        api.draw_activations(["elu"], reach=0)
 
 
 class TestPlan:
@@ -214,3 +255,14 @@ def test_critical_is_refused_for_an_activation_that_has_no_such_point(fathom: Fa
     assert outcome.code == 2
     assert "there is none for tan" in outcome.err
     assert "Traceback" not in outcome.err
+
+
+def test_gain_takes_its_activation_in_either_way(fathom: Fathom) -> None:
+    first, second = fathom("gain", "gelu"), fathom("gain", "--activation", "gelu")
+    assert first.code == second.code == 0
+    assert first.out == second.out
+    assert "half-stable" in first.out
+    for wrong in (["gain"], ["gain", "gelu", "-a", "relu"]):
+        found = fathom(*wrong)
+        assert found.code == 2
+        assert "give one activation" in found.err

@@ -174,8 +174,10 @@ class Recording(TorchDispatchMode):
     def replay(self) -> None:
         for func, args, kwargs, result in self.calls:
             again = func(*args, **kwargs)
-            if isinstance(result, torch.Tensor) and again.data_ptr() != result.data_ptr():
-                result.copy_(again)  # a captured step has its intermediate results in place
+            several = isinstance(result, tuple)  # such as sorted numbers and their places
+            for old, new in zip(result, again, strict=True) if several else [(result, again)]:
+                if isinstance(old, torch.Tensor) and new.data_ptr() != old.data_ptr():
+                    old.copy_(new)  # a captured step has its intermediate results in place
 
 
 class ReplayingRepeater(Repeater):
@@ -201,6 +203,7 @@ class ReplayingRepeater(Repeater):
         {"optimizer": "adam"},
         {"norm": "layer_norm", "skip": "residual", "hidden": (16, 16)},
         {"norm": "batch_norm", "skip": "residual", "hidden": (16, 16)},
+        {"names": ("sort", "permute", "relu", "sort"), "hidden": (16, 16)},
     ],
     ids=str,
 )

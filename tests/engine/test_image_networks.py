@@ -11,9 +11,10 @@ from torch import Tensor, nn
 
 from fathom.data.scaling import Scale
 from fathom.data.splits import Part, PreparedData
+from fathom.engine.precision import is_available
 from fathom.engine.probes import measure_layer
 from fathom.engine.run import State, train_cohort
-from fathom.engine.single import Trainer
+from fathom.engine.single import CPU, Trainer
 from fathom.errors import FathomError
 from fathom.losses import LOSSES
 from fathom.metrics import measure
@@ -222,6 +223,29 @@ def test_kept_weights_rebuild_the_network(network: Choice, image_run: Callable[.
     assert result.runs["num_parameters"][0] == counted.parameters
     assert result.runs["sample_shape"][0] == "3x32x32"
     assert result.layers["layer"].max() == counted.num_layers
+
+
+@pytest.mark.skipif(not is_available("bf16", CPU), reason="this CPU has no bfloat16 products")
+@pytest.mark.parametrize("network", NETWORKS, ids=lambda choice: choice.name)
+def test_bf16_steps_are_mixed_and_what_is_kept_is_not(
+    network: Choice, image_run: Callable[..., Run]
+) -> None:
+    """bfloat16 has 8 bits: numbers of a layer move by 2^-8, and norms of many by less."""
+    full, mixed = (
+        image_run(network, epochs=2, optimizer="adam", lr=1e-3, precision=precision)
+        for precision in ("float32", "bf16")
+    )
+    data = images(full)
+    ours, result = (train_cohort([run], data) for run in (full, mixed))
+    first = result.layers["epoch"] == 0
+    for name in ("pre_rms", "grad_norm", "act_rms"):
+        numbers, expected = result.layers[name][first], ours.layers[name][first]
+        np.testing.assert_allclose(numbers, expected, rtol=0.1)
+        assert (numbers != expected)[~np.isnan(expected)].all()
+    assert {tensor.dtype for tensor in result.weights.values()} <= {torch.float32, torch.int64}
+    logits = result.scores["logit"].reshape(NUM_TEST, NUM_CLASSES)
+    best = int(result.runs["best_epoch"][0])
+    assert measure(logits, data.test.targets).accuracy == result.epochs["test_accuracy"][best]
 
 
 def test_images_that_do_not_fit_get_a_sentence(image_run: Callable[..., Run]) -> None:

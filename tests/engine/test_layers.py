@@ -55,7 +55,7 @@ def test_pointwise_applies_to_each_run_its_own_activation(names: list[str]) -> N
     h, grad_out = randn(3, 5, 6), randn(3, 5, 6, seed=1)
     output = layer.buffer(3, 5, 6)
     output.units.copy_(h)
-    layer.forward(6)
+    layer.forward(augmented(h))
     assert torch.equal(output.whole[:, -1], torch.ones(3, 6).double())
     slopes = layer.slope(h)
     grad_in = layer.backward(grad_out.clone())

@@ -1,6 +1,7 @@
 """Reduced precision: refused where a device does not have it, and what it rounds where it does."""
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 import torch
@@ -16,9 +17,10 @@ CPU = torch.device("cpu")
 
 @pytest.fixture(autouse=True)
 def settings_are_put_back() -> Iterator[None]:
-    before = torch.backends.mkldnn.matmul.fp32_precision  # type: ignore[attr-defined]
+    library: Any = torch.backends
+    before = library.mkldnn.matmul.fp32_precision, library.cudnn.conv.fp32_precision
     yield
-    assert torch.backends.mkldnn.matmul.fp32_precision == before  # type: ignore[attr-defined]
+    assert (library.mkldnn.matmul.fp32_precision, library.cudnn.conv.fp32_precision) == before
 
 
 def test_float32_products_see_every_bit() -> None:
@@ -31,6 +33,14 @@ def test_bf16_products_see_seven_bits() -> None:
     with products_in("bf16", CPU):
         assert fraction_bits(CPU) == 7
     assert fraction_bits(CPU) == 23
+
+
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+def test_convolutions_of_a_gpu_do_not_round_unasked(precision: str) -> None:
+    """What is set; no GPU is needed to look."""
+    library: Any = torch.backends
+    with products_in(precision, CPU):
+        assert library.cudnn.conv.fp32_precision == "ieee"
 
 
 def test_a_precision_that_is_not_there_is_refused(make_run: Callable[..., Run]) -> None:

@@ -76,7 +76,7 @@ def test_planted_dead_units_are_counted_and_healthy_ones_are_not() -> None:
 
 
 def test_saturation_is_measured_against_the_largest_slope() -> None:
-    """tanh'(2.18) = .05 (SCIENCE: |h| > 2.18), sigmoid likewise at 4.36."""
+    """tanh'(2.18) = .05 (from |h| = 2.18 on), sigmoid likewise at 4.36."""
     for name, edge in (("tanh", 2.1847), ("sigmoid", 4.3565)):
         pre = torch.tensor([[[edge - 1e-2, edge + 1e-2, 0.0, -9.0]]], dtype=torch.float64)
         assert measure_layer(view_of(pre, name))["saturated_share"].item() == 0.5, name

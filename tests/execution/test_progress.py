@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 from rich.console import Console
 
+from fathom.costs import NetworkCost
 from fathom.execution.base import (
     CohortBusy,
     CohortDone,
@@ -47,7 +48,14 @@ def runs(make_run: Callable[..., Run]) -> tuple[Run, ...]:
 def plan(runs: tuple[Run, ...]) -> Plan:
     """Two cohorts of two runs; an epoch of the second costs three times as much."""
     cohorts = tuple(
-        Cohort(id=key, runs=pair, memory_mb=1.0, flops=flops, estimated_s=flops)
+        Cohort(
+            id=key,
+            runs=pair,
+            memory_mb=1.0,
+            flops=flops,
+            estimated_s=flops,
+            network=NetworkCost(1, 1, 1.0),
+        )
         for key, pair, flops in (("a", runs[:2], 2.0), ("b", runs[2:], 6.0))
     )
     return Plan(cohorts=cohorts, workers=1, rate=1.0)

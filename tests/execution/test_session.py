@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from fathom.costs import NetworkCost
 from fathom.data.datasets import measure
 from fathom.errors import DataError, FathomError, StoreError
 from fathom.execution.base import (
@@ -203,7 +204,14 @@ class TestExecutors:
 )
 def test_workers_fit_into_memory(runs: list[Run], free_mb: float | None, workers: int) -> None:
     """Four workers of 150 MiB each, on 70 % of what is free."""
-    cohort = Cohort(id="a", runs=tuple(runs), memory_mb=150, flops=1, estimated_s=1)
+    cohort = Cohort(
+        id="a",
+        runs=tuple(runs),
+        memory_mb=150,
+        flops=1,
+        estimated_s=1,
+        network=NetworkCost(1, 1, 1.0),
+    )
     plan = Plan(cohorts=(cohort,) * 5, workers=4, rate=1)
     assert affordable_workers(plan, free_mb) == workers
 

@@ -24,7 +24,7 @@ from fathom.execution.base import (
     Notice,
     Task,
 )
-from fathom.execution.training import one_thread
+from fathom.execution.training import settings_of_workers
 from fathom.execution.worker import Trainer, fingerprint
 from fathom.spec.grid import Run
 from fathom.store.results import StudyFolder
@@ -253,7 +253,7 @@ def test_settings_of_torch_are_put_back() -> None:
         torch.set_flush_denormal(flushes)
         torch.set_num_threads(2)
         tiny = torch.tensor(1e-40)
-        with one_thread():
+        with settings_of_workers():
             assert (torch.get_num_threads(), float(tiny * 1)) == (1, 0)
         assert torch.get_num_threads() == 2
         assert (float(tiny * 1) == 0) is flushes

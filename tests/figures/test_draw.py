@@ -46,7 +46,7 @@ def small_study() -> Frames:
 
 @pytest.fixture(scope="module")
 def large_study() -> Frames:
-    return study(epochs=6)
+    return study(epochs=6, histograms=True)
 
 
 def line(y: Any, **options: Any) -> Line:
@@ -68,16 +68,19 @@ def heat_map(z: Any, **options: Any) -> HeatMap:
 @pytest.mark.parametrize("name", FIGURES)
 def test_every_axis_and_colour_scale_names_its_unit(name: str) -> None:
     inits = ("he_normal(factor=1)", "he_normal(factor=2.5)")
-    frames = study(activations=("relu", "tanh"), inits=inits, depths=(2, 4), epochs=3)
-    found = chart(name, frames)
+    frames = study(
+        activations=("relu", "tanh"), inits=inits, depths=(2, 4), epochs=3, histograms=True
+    )
+    found = chart(name, frames, **few(name, frames))
     labels = [p.y.label for p in found.panels] + [p.x.label for p in found.panels]
     labels += [p.heat_map.label for p in found.panels if p.heat_map is not None]
     for label in labels:
         assert (
             label.endswith("]")
             or label in NO_UNIT
-            or label in {"factor of the initializer", "depth", "class", "answered"}
+            or label in {"factor of the initializer", "depth", "true class", "answered class"}
             or label in {"precision", "recall", "share of the class"}
+            or label in {"density", "share of the values in a bin"}
             or label.startswith("first epoch with train accuracy ≥")
         ), label
 
@@ -92,19 +95,24 @@ def test_every_figure_is_drawn_without_a_warning(name: str, shape: str) -> None:
         "one run": {"activations": ("relu",), "inits": inits[:1], "depths": (2,)},
         "odd values": {},
     }[shape]
-    frames = study(**({"epochs": 4} | options))
+    frames = study(**({"epochs": 4, "histograms": True} | options))
     if shape == "odd values":
         frames = dataclasses.replace(
             frames, epochs=spoil(frames.epochs), layers=spoil(frames.layers)
         )
     try:
-        figure = make(name, frames)
+        figure = make(name, frames, **few(name, frames))
     except FigureError:
         assert shape == "one run"
         return
     figure.set_dpi(40)
     figure.canvas.draw()
     assert any(ax.has_data() for ax in figure.axes)
+
+
+def few(name: str, frames: Frames) -> dict[str, Any]:
+    """Choose as many runs as the figure can show."""
+    return {"runs": list(frames.runs["run_id"][: FIGURES[name].max_runs])}
 
 
 def spoil(table: Any) -> Any:

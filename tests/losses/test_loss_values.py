@@ -193,7 +193,7 @@ def test_gradient_scales_in_closed_form(num_classes: int) -> None:
 
 
 def test_published_gradient_scales_of_ten_classes() -> None:
-    """The scales by which study 003's losses differ: 1 : 10 : 0.122 at one learning rate."""
+    """The scales by which the duel's losses differ: 1 : 10 : 0.122 at one learning rate."""
     scales = [
         gradient_scale(build("cross_entropy"), 10),
         gradient_scale(build("hinge", margin=5.0), 10),

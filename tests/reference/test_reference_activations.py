@@ -103,7 +103,7 @@ def test_every_built_in_activation_is_there() -> None:
 @pytest.mark.parametrize("name", [name for name in BUILT_IN if REGISTRY.parameters(name)])
 def test_parameters_and_defaults_are_those_of_the_registry(name: str) -> None:
     expected = {key: parameter.default for key, parameter in REGISTRY.parameters(name).items()}
-    for function in ACTIVATIONS[name]:
+    for function in (ACTIVATIONS[name].value, ACTIVATIONS[name].slope):
         _, *parameters = inspect.signature(function).parameters.values()
         assert {parameter.name: parameter.default for parameter in parameters} == expected
 

@@ -17,6 +17,7 @@ from fathom.reference.layers import (
     Layer,
     LayerNorm,
     Linear,
+    Reordering,
     Residual,
     backward,
     forward,
@@ -52,12 +53,19 @@ def trained_batch_norm() -> BatchNorm:
     return layer
 
 
+def permuting(linear: Linear) -> Residual:
+    """Wrap a map and what permutes its output by its input: it can stand in a table of layers."""
+    return Residual([linear, Reordering(linear)])
+
+
 LAYERS: dict[str, tuple[Callable[[], Layer], bool]] = {
     "linear": (lambda: Linear(normal(WIDTH, 3), normal(3)), True),
     "tanh": (lambda: Elementwise(activation("tanh")), True),
     "layer norm": (lambda: LayerNorm(WIDTH), True),
     "batch norm in training": (lambda: BatchNorm(WIDTH), True),
     "batch norm in evaluation": (trained_batch_norm, False),
+    "sort": (lambda: Reordering(None), True),
+    "permute": (lambda: permuting(Linear(normal(WIDTH, WIDTH), normal(WIDTH))), True),
     "residual": (
         lambda: Residual([
             Linear(normal(WIDTH, WIDTH), normal(WIDTH)),
@@ -93,6 +101,24 @@ def test_backward_is_the_limit_of_differences(kind: str) -> None:
                 ends.append(np.sum(c * layer.forward(x, training=training)))
             place[index] = middle
             assert grad[index] == pytest.approx((ends[0] - ends[1]) / (2 * step), abs=3e-8)
+
+
+def test_reordering_by_hand() -> None:
+    """For x = (2, 3, 1) and h = (30, 10, 20): sorted, and in the order of x."""
+    linear, h_BO = Linear(np.eye(3), np.zeros(3)), np.array([[30.0, 10.0, 20.0]])
+    linear.forward(np.array([[2.0, 3.0, 1.0]]))
+    grad_BO = np.array([[5.0, 6.0, 7.0]])
+    sort, permute = Reordering(None), Reordering(linear)
+    assert sort.forward(h_BO).tolist() == [[10, 20, 30]]
+    assert sort.backward(grad_BO).tolist() == [[7, 5, 6]]
+    assert permute.forward(h_BO).tolist() == [[20, 30, 10]]  # the units 2, 0, 1
+    assert permute.backward(grad_BO).tolist() == [[6, 7, 5]]
+
+
+def test_equal_inputs_leave_units_in_their_order() -> None:
+    linear = Linear(np.eye(4), np.zeros(4))
+    linear.forward(np.array([[1.0, 0.0, 1.0, -0.0]]))
+    assert Reordering(linear).forward(np.arange(4.0)[None]).tolist() == [[1, 3, 0, 2]]
 
 
 def test_linear_is_that_of_torch() -> None:

@@ -154,7 +154,7 @@ def test_bce_and_mse_see_a_shift() -> None:
 
 
 def test_gradient_lengths_at_equal_probabilities() -> None:
-    """Study 003 compared these at one learning rate: 1 to 10 to 0.12."""
+    """The duel compared these at one learning rate: 1 to 10 to 0.12."""
     ten, target, p = np.zeros((1, 10)), np.array([3]), 0.1
     fading = 0.1 * (0.9**2 - 2 * p * 0.9 * math.log(p))
     for name, parameters, length in [

@@ -13,12 +13,14 @@ import polars as pl
 import pytest
 
 from fathom.figures.frames import Frames, final_metrics
+from fathom.figures.metric_tables import class_table, metric_table
 from fathom.figures.predicted_panels import BAND_NAME
+from fathom.figures.training_summary import training_summary
 from fathom.figures.verdict_table import forecast, verdict_table
 from fathom.losses import LossStep
 from fathom.report import page as page_module
 from fathom.report.page import render_page
-from made_frames import study
+from made_frames import small, study
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -155,6 +157,40 @@ def test_the_table_has_final_and_mean_and_convergence(visit: Visit, report: Path
         for metric in ("loss", "accuracy"):
             assert {f"{part}_{metric}", f"mean_{part}_{metric}"} <= set(keys)
     assert {"converged_epoch", "elapsed_s"} <= set(keys)
+    assert visit.problems == []
+
+
+def test_classes_and_the_best_epoch_are_told(visit: Visit, tmp_path: Path) -> None:
+    """The first run's best epoch is 1 of 4; its class table and its matrix are those of scores."""
+    made = small()
+    made = replace(made, runs=made.runs.with_columns(best_epoch=1))
+    (tmp_path / "page.html").write_text(render(made), encoding="utf-8")
+    first = made.runs["run_id"][0]
+    visit.open(tmp_path / "page.html", f"#runs={first}")
+    best = dict(training_summary(made).select("run_id", "best_epoch_test_accuracy").iter_rows())
+    keys = visit.page.eval_on_selector_all(
+        "#table th[data-key]", "all => all.map(h => h.dataset.key)"
+    )
+    row = visit.page.eval_on_selector_all(
+        f"#table tr[data-run='{first}'] td", "all => all.map(cell => cell.textContent)"
+    )
+    told = dict(zip(keys, row[1:], strict=True))  # the first cell has the tick box
+    assert told["best_epoch"] == "1"
+    assert told["best_epoch_test_accuracy"] == f"{100 * best[first]:.2f} %"
+    metrics = metric_table(made.runs, made.scores).row(0, named=True)
+    assert told["scored_f1_macro"] == f"{100 * metrics['f1_macro']:.2f} %"
+    classes = class_table(made.runs, made.scores).filter(run_id=first)
+    cells = visit.page.eval_on_selector_all(
+        "#panels table.classes tbody tr",
+        "all => all.map(r => [...r.cells].map(c => c.textContent))",
+    )
+    assert [row[0] for row in cells] == classes["class_name"].to_list()
+    assert [row[-1] for row in cells] == [str(support) for support in classes["support"]]
+    charts = visit.page.eval_on_selector_all(
+        "#panels .chart", "all => all.map(c => [c.ariaLabel, c.layout.yaxis.range])"
+    )
+    assert dict(charts)["Confusion matrix of the test part"] == [3.5, -0.5]
+    assert "Precision and recall of each class" in dict(charts)
     assert visit.problems == []
 
 
@@ -367,7 +403,7 @@ def test_odd_studies(visit: Visit, shape: str, tmp_path: Path) -> None:
     visit.open(path, f"#runs={','.join(ids[:3])}")
     visit.settle()
     assert visit.visible_runs() == ids
-    assert visit.page.locator("#panels .chart").count() == 6
+    assert visit.page.locator("#panels .chart").count() == 8  # two of them are of classes
     assert visit.page.get_attribute("#notice", "hidden") is not None
     assert visit.problems == []
 

@@ -652,7 +652,7 @@ def test_nothing_is_imported_because_a_file_says_so(folder: Path) -> None:
 
 
 BUILT_IN = (
-    "activation-tour, classics, deep-mlp, deep-mlp-quick, digits, half-moons, he-factor, "
+    "activation-tour, classics, deep-mlp, deep-mlp-quick, digits, half-moon, he-factor, "
     "layer-mixes, loss-depth, loss-duel, loss-duel-fair, loss-grid, numpy-mnist, numpy-moons, selu-overflow, "
     "sigmoid-depths, spline-vgp, tiny-voc, trainable-depth"
 )

@@ -19,7 +19,7 @@ COUNTS = {
     "deep-mlp": 4 * 8 * 6,
     "deep-mlp-quick": 4 * 8 * 3,
     "digits": 4 * 2 * 4,
-    "half-moons": 10 * 10,
+    "half-moon": 12 * 10,
     "he-factor": 7 * 6,
     "layer-mixes": 5 * 2,
     "loss-depth": 2 * 4,
@@ -121,11 +121,14 @@ def test_relu_has_its_own_initializer_and_rate_in_the_spline_study() -> None:
     assert {run.train.clip_norm for run in runs} == {10.0}
 
 
-def test_half_moons_mixes_two_activations_in_one_network() -> None:
-    runs = load_study("half-moons").runs()
+def test_half_moon_mixes_two_activations_in_one_network() -> None:
+    runs = load_study("half-moon").runs()
     mixed = next(run for run in runs if dict(run.cell)["activation"] == "exp+cos")
     assert [choice.name for choice in mixed.model.activation] == ["exp", "cos"]
-    assert {run.train.lr for run in runs if dict(run.cell)["activation"] == "exp"} == {0.003}
+    rates = {dict(run.cell)["activation"]: run.train.lr for run in runs}
+    assert {name for name, lr in rates.items() if lr != 0.01} == {"sigmoid"}
+    permuted = next(run for run in runs if dict(run.cell)["activation"] == "identity+permute")
+    assert [choice.name for choice in permuted.model.activation] == ["identity", "permute"]
 
 
 # The losses' studies ----------------------------------------------------------------------------

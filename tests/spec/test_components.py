@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from fathom.activations import ACTIVATIONS, register_callable
+from fathom.architectures import ARCHITECTURES
 from fathom.initializers import INITIALIZERS
 from fathom.registry import Choice, Registry
 from fathom.spec.checks import Wrong
@@ -52,7 +53,7 @@ def test_a_parameter_without_annotation_takes_anything_plain() -> None:
 @pytest.fixture
 def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.syspath_prepend(tmp_path)
-    for registry in (ACTIVATIONS, INITIALIZERS):
+    for registry in (ACTIVATIONS, INITIALIZERS, ARCHITECTURES):
         monkeypatch.setattr(registry, "_allowed", set())
     monkeypatch.setattr(sys, "dont_write_bytecode", True)  # both versions come in one second
     yield tmp_path / "my_functions.py"

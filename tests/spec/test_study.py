@@ -271,6 +271,13 @@ def test_architectures_and_their_parameters_are_different_runs() -> None:
     assert {run.model.hidden for run in study.runs()} == {()}
 
 
+@pytest.mark.parametrize("name", ["sort", "permute"])
+def test_image_networks_have_no_layers_whose_units_move(name: str) -> None:
+    settings = {"engine": "single", "model": {"name": "lenet"}, "activation": ["relu", name]}
+    with pytest.raises(StudyError, match=f"{name} moves a layer's units, .* give lenet an elem"):
+        make(**settings).runs()
+
+
 def test_a_path_changes_the_run() -> None:
     first, second = (
         make(data={"name": "arrays", "path": path}).runs()[0] for path in ("a.npz", "b.npz")

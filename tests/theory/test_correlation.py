@@ -194,7 +194,7 @@ def test_no_scale_of_inputs_matters_to_a_homogeneous_activation() -> None:
 
 
 def test_correlation_on_the_edge_of_chaos_falls_as_one_over_depth() -> None:
-    """1 - c_l -> 2 / (f''(1) l); Hayou et al. 2019, arXiv:1902.06853; f''(1) from SCIENCE A.2."""
+    """1 - c_l -> 2 / (f''(1) l); Hayou et al. 2019, arXiv:1902.06853; f''(1) worked out apart."""
     scale, bias, layers = 1.76095, 0.05, 3000
     q = layer_moments(plain(phi("tanh"), scale, width=8, bias_variance=bias))[0][-1]
     both = expand(phi("tanh"), q).pick(0)
@@ -205,7 +205,7 @@ def test_correlation_on_the_edge_of_chaos_falls_as_one_over_depth() -> None:
 
 
 def test_correlation_of_relu_falls_as_one_over_depth_squared() -> None:
-    """1 - c_l -> 9 pi^2 / (2 l^2); SCIENCE A.2 has the ratio .991 at l = 4000."""
+    """1 - c_l -> 9 pi^2 / (2 l^2); the ratio is .991 at l = 4000."""
     layers = 4000
     found = decay(expand(phi("relu"), 1.0).pick(0), 2.0, 0.0, layers)
     assert found * 2 * layers**2 / (9 * math.pi**2) == pytest.approx(0.991, abs=0.005)
@@ -222,7 +222,7 @@ def decay(expansion: Expansion, scale: float, bias: float, layers: int) -> float
     return 1 - float(c)
 
 
-# Columns: activation, s_w^2, q*, xi_c and, where it is neither 0 nor 1, c*; SCIENCE F.1.
+# Columns: activation, s_w^2, q*, xi_c and, where it is neither 0 nor 1, c*; worked out apart.
 FIXED = [
     ("tanh", 2, 0.617965, 21.7, None),
     ("tanh", 25 / 9, 1.17848, 12.1, None),
@@ -336,7 +336,7 @@ SETTINGS = {  # activation, s_w^2, s_b^2
 
 @pytest.mark.slow
 def test_networks_correlate_their_inputs_as_predicted() -> None:
-    """A.10 #3: n = 512, 50 layers, two inputs; every setting scales the same draws.
+    """n = 512, 50 layers, two inputs; every setting scales the same draws.
 
     40 networks would leave a standard error of 0.034 to gelu at He, whose variance hangs on an
     unstable fixed point. 240 leave 0.014, and 4 of them are below 0.06. `predict` simulates there;

@@ -46,7 +46,7 @@ def test_rounding_is_not_told() -> None:
     odd = told(plain(phi("tanh"), 2.0, width=256, depth=20))
     assert "two of cosine 0 come to 0 in layer 20 and end at 0," in odd["Inputs"]
     odd = told(plain(phi("erf"), 1.0, width=256, depth=20))
-    assert "and end at 0, with the depth scale 121" in odd["Inputs"]  # SCIENCE F.1: 120.5
+    assert "and end at 0, with the depth scale 121" in odd["Inputs"]  # worked out apart: 120.5
 
 
 @pytest.mark.parametrize(

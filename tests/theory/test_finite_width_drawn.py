@@ -26,7 +26,7 @@ def statistics(network: Network) -> GradientStatistics:
     return gradient_statistics(network, *layer_moments(network))
 
 
-# SCIENCE.md, F.4: s_w^2 where s_b^2 = 0.05.
+# On the edge of chaos: s_w^2 where s_b^2 = 0.05.
 EDGE_OF_CHAOS = {
     "tanh": 1.76095,
     "erf": 1.37584,
@@ -90,7 +90,7 @@ def assert_agrees(predicted: GradientStatistics, drawn: Ensemble) -> None:
     assert 4 / math.sqrt(2 * num) < 0.2  # what a standard deviation may be off by chance
     sd = drawn.log10_ratio.std(0, ddof=1)
     off = np.abs(drawn.log10_ratio.mean(0) - predicted.log10_ratio)
-    # SCIENCE.md, A.10 number 1, and the same for all other layers.
+    # Asked of the first layer; here the same of all others.
     assert (off <= np.maximum(0.10, 3 * sd / math.sqrt(num))).all()
     assert_same_spread(sd, predicted.log10_sd)
     sd = drawn.log10_rms.std(0, ddof=1)
@@ -143,7 +143,6 @@ def test_scale_in_the_last_layer(gaussian: Drawn) -> None:
         q_L, moments_L = layer_moments(network)
         slope = network.weight_scale[-1] * float(moments_L[-1].square_1st[0])
         if slope < 0.9 and q_L[-1] == pytest.approx(q_L[-2], rel=1e-3):
-            # SCIENCE.md, A.10 number 2.
             assert drawn.variance[:, -1].mean() == pytest.approx(q_L[-1], rel=0.06)
             tested += 1
     assert tested >= 30
@@ -190,6 +189,5 @@ def test_layers_of_torch_and_their_autograd(name: str, scale: float, bias: float
         (first,) = torch.autograd.grad(pre[-1], pre[0], last)
         ratios.append(float(torch.log10(first.norm() / last.norm())))
     error = np.std(ratios) / math.sqrt(len(ratios))
-    # SCIENCE.md, A.10 number 6.
     predicted = statistics(plain(phi(name), scale, width=128, bias_variance=bias))
     assert abs(np.mean(ratios) - predicted.log10_ratio[0]) <= 4 * error

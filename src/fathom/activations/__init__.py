@@ -8,6 +8,7 @@ from torch import Tensor
 from fathom.activations import (
     exponential,
     gated,
+    orders,
     periodic,
     piecewise_linear,
     powers,
@@ -32,6 +33,7 @@ ACTIVATIONS: Registry[Activation] = Registry(
         *gated.FACTORIES,
         *periodic.FACTORIES,
         *spline.FACTORIES,
+        *orders.FACTORIES,
     ),
     aliases={"linear": "identity", "sign": "sgn", "swish": "silu"},
     group="fathom.activations",

@@ -3,12 +3,14 @@
 import functools
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 Elementwise = Callable[[Tensor], Tensor]
+Order = Literal["own", "input"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,10 +31,17 @@ class FastPath:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Activation:
-    """An elementwise activation phi with its derivative.
+    """An elementwise activation phi with its derivative, or an order of a layer's units.
 
     `value` and `slope` keep dtype and shape, give their limit at +-inf, and NaN for NaN. At a kink
     the slope is the one that torch's own backward uses.
+
+    With an `order` a layer's output is not phi(h) but phi(h[k_1]), phi(h[k_2]), ..., where k sorts
+    the sample's h or the layer's inputs; see `unit_order`. The gradient of a place goes to the unit
+    that came there, and none goes to what the order was made from: it is constant but for jumps.
+
+    Not covered: an order together with a phi that bends. It trains alike in every engine, but dead
+    units would be counted by unit in one and by place in the other.
 
     Attributes:
         name: Name in the registry.
@@ -41,6 +50,8 @@ class Activation:
         fast: Optional in-place forms for the hot path; without them `value` and `slope` serve.
         kinks: Points where phi or phi' jumps, in increasing order; the poles of tan are left out.
         max_slope: Supremum of |phi'|; `inf` when unbounded or unknown.
+        order: What each sample's units are put in the order of: their `own` h, or the layer's
+            `input`; None where they stay, as in every elementwise function.
         formula: phi as one line of text.
         source: Where the definition comes from.
     """
@@ -51,6 +62,7 @@ class Activation:
     fast: FastPath | None = None
     kinks: tuple[float, ...] = ()
     max_slope: float = field(default=float("inf"))
+    order: Order | None = None
     formula: str = ""
     source: str = ""
 
@@ -69,6 +81,13 @@ class Activation:
     def keeps(self) -> bool:
         """True where backward needs more than phi(h): a second tensor of the shape of h."""
         return self.fast is None or self.fast.keeps
+
+    def between(self, fan_in: int, fan_out: int) -> "Activation":
+        """Return what it is in a layer of these widths.
+
+        The order of the inputs can be given to as many units only; others stay where they are.
+        """
+        return replace(self, order=None) if self.order == "input" and fan_in != fan_out else self
 
     def forward_into(self, h: Tensor, kept: Tensor) -> None:
         """Overwrite `h` with phi(h), and write into `kept` what `backward_into` needs."""
@@ -89,6 +108,23 @@ class Activation:
             self.fast.backward(grad, kept, act)
         else:
             grad.mul_(self.slope(kept))
+
+
+def unit_order(order: Order, h: Tensor, x: Tensor) -> Tensor:
+    """Return for each place the number of the unit that comes there.
+
+    Args:
+        order: What decides.
+        h: What the activation is given, with units in the last dimension but one, such as
+            `[R, O, B]`.
+        x: What the layer was given, likewise; runs may share it.
+
+    Returns:
+        int64 indices of the shape of `h`. Of equal numbers the first unit comes first, and NaN
+        comes last, so that the same numbers have the same order in every engine and each time.
+    """
+    deciding = h if order == "own" else x
+    return deciding.argsort(dim=-2, stable=True).expand_as(h)
 
 
 def keep_nan(h: Tensor, result: Tensor) -> Tensor:

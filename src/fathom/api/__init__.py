@@ -9,6 +9,8 @@ from fathom.activations import custom as custom
 from fathom.api.agreement import agree as agree
 from fathom.api.examined import examine as examine
 from fathom.api.examined import gain as gain
+from fathom.api.pictures import draw_activations as draw_activations
+from fathom.api.pictures import draw_samples as draw_samples
 from fathom.api.predicted import predict as predict
 from fathom.api.results import Results as Results
 from fathom.api.study import Study as Study

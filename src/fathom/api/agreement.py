@@ -13,7 +13,7 @@ from fathom.api.checks import check
 from fathom.data.splits import prepare
 from fathom.engine.agreement import CHAOTIC, TOLERANCE, train_side_by_side
 from fathom.engine.derivatives import DerivativeDeviations, check_activation, check_loss
-from fathom.execution.training import one_thread
+from fathom.execution.training import settings_of_workers
 from fathom.losses import LOSSES
 from fathom.registry import Choice, Registry
 from fathom.schedules import SCHEDULES
@@ -52,6 +52,9 @@ CALM_STARTS: Final[dict[str, dict[str, Any]]] = {
     "reciprocal": {"name": "normal", "std": 0.05, "bias_std": 1.0},
 }
 PLAIN: Final[dict[str, Any]] = {"hidden": [12, 10]}
+# Where the width changes, as in every plain layer, `permute` leaves units where they are.
+ORDERED_ACTIVATIONS: Final = ["sort", "permute"]
+ORDERED: Final[dict[str, Any]] = {"hidden": [64, 12, 12]}
 # Around the first layer and the third there is a residual connection, around the second not.
 REMEDIES: Final[list[dict[str, Any]]] = [
     {"hidden": [64, 12, 12], "norm": norm, "skip": skip}
@@ -125,8 +128,9 @@ def agree(num_steps: int = 50) -> Agreement:
     """Train tiny networks with all three engines side by side, and check every derivative.
 
     Every activation with every loss; every form of every loss with every optimizer; every schedule:
-    networks 64-12-10-10 on digits, in batches of 16. Every normalisation with and without residual
-    connections, for a few activations, losses and optimizers: 64-64-12-12-10.
+    networks 64-12-10-10 on digits, in batches of 16. What moves units with every loss, and every
+    normalisation with and without residual connections, for a few activations, losses and
+    optimizers: 64-64-12-12-10.
 
     Args:
         num_steps: Steps to train.
@@ -135,7 +139,7 @@ def agree(num_steps: int = 50) -> Agreement:
         FathomError: If the number of steps is not allowed.
     """
     check("steps", num_steps, minimum=1, maximum=MOST_STEPS, whole=True)
-    with one_thread():
+    with settings_of_workers():
         trainings = [row for runs in _cohorts(num_steps) for row in _train(runs, num_steps)]
         derivatives = list(_derivatives())
     return Agreement(
@@ -152,6 +156,7 @@ def _cohorts(num_steps: int) -> Iterator[list[Run]]:
     yield _runs(num_steps, MOMENTUM, activation=calm, loss=losses)
     for name, init in CALM_STARTS.items():
         yield _runs(num_steps, MOMENTUM, activation=name, loss=losses, init=init)
+    yield _runs(num_steps, MOMENTUM, model=ORDERED, activation=ORDERED_ACTIVATIONS, loss=losses)
     for optimizer in OPTIMIZER_FORMS:
         yield _runs(num_steps, optimizer, activation=USUAL_ACTIVATIONS, loss=[*losses, *LOSS_FORMS])
     schedules = [{"name": name} | SCHEDULE_NUMBERS.get(name, {}) for name in _built_in(SCHEDULES)]

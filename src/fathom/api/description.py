@@ -133,6 +133,9 @@ def describe_plan(plan: Plan) -> dict[str, Any]:
             "memory_mb": round(cohort.memory_mb, 1),
             "flops_per_epoch": cohort.flops,
             "estimated_s": round(cohort.estimated_s, 2),
+            "parameters": cohort.network.parameters,
+            "flops_per_sample": cohort.network.flops,
+            "activation_mb": round(cohort.network.activation_mb, 3),
         }
         for cohort in plan.cohorts
     ]
@@ -142,6 +145,7 @@ def describe_plan(plan: Plan) -> dict[str, Any]:
         "workers": plan.workers,
         "memory_mb": round(plan.memory_mb, 1),
         "estimated_s": round(plan.estimated_s, 2),
+        "warnings": list(plan.warnings),
         "cohorts": cohorts,
     }
 

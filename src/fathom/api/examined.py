@@ -18,6 +18,7 @@ from fathom.theory.critical import Recommendation, recommend
 from fathom.theory.gains import backward_gain, forward_gain
 from fathom.theory.meanfield import layer_moments
 from fathom.theory.nonlinearity import Nonlinearity, nonlinearity
+from fathom.threads import one_thread
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -47,7 +48,9 @@ class Gain:
 
     def _lines(self) -> Iterator[str]:
         best = self.recommendation
-        yield f"{self.activation}: {best.kind}"
+        kind = "no such start" if best.kind == "none" else best.kind
+        nearest = "; the nearest is below" if best.kind == "none" and best.weight_scale > 0 else ""
+        yield f"{self.activation}: {kind}{nearest}"
         yield f"  {best.reason}"
         if best.weight_scale > 0:
             yield (
@@ -89,8 +92,8 @@ def gain(activation: AnyActivation, *, bias_variance: float = 0.05) -> Gain:
             out of its range.
     """
     check("bias_variance", bias_variance, minimum=0)
-    phi = nonlinearity(build(activation))
-    return _gain(phi, bias_variance)
+    with one_thread():
+        return _gain(nonlinearity(build(activation)), bias_variance)
 
 
 def _gain(phi: Nonlinearity, bias_variance: float = 0.05) -> Gain:
@@ -108,11 +111,20 @@ def build(activation: AnyActivation) -> Activation:
     Raises:
         FathomError: If there is none of this name, or it fails on a few numbers.
     """
+    return ACTIVATIONS.build(choice_of(activation))
+
+
+def choice_of(activation: AnyActivation) -> Choice:
+    """Write down what a study would take as an activation.
+
+    Raises:
+        FathomError: If there is none of this name.
+    """
     network = {"data": "digits", "model": {"depth": 1}, "activation": named(activation)}
     study = spec.Study.from_node(from_plain(with_choices(network)), "activation")
     (choice,) = study.runs()[0].model.activation
     assert isinstance(choice, Choice)
-    return ACTIVATIONS.build(choice)
+    return choice
 
 
 @final
@@ -162,10 +174,11 @@ def examine(activation: AnyActivation) -> Examined:
         FathomError: If there is no such activation or it fails on a few numbers.
     """
     found = build(activation)
-    phi = nonlinearity(found)
-    return Examined(
-        card=card.make_card(found), moments=_moments(phi), gain=_gain(phi), activation=found
-    )
+    with one_thread():
+        phi = nonlinearity(found)
+        return Examined(
+            card=card.make_card(found), moments=_moments(phi), gain=_gain(phi), activation=found
+        )
 
 
 def _moments(phi: Nonlinearity) -> dict[str, float]:

@@ -4,6 +4,7 @@ import itertools
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 import polars as pl
@@ -12,6 +13,8 @@ from fathom.figures.frames import Frames
 from fathom.records import LAYER_COLUMNS
 from fathom.store.commit import writing
 from fathom.store.tables import KEYS
+
+NO_TABLES: Final[Mapping[str, pl.DataFrame]] = MappingProxyType({})
 
 _FORMULA: Final = r"^[=+\-@\t\r]"  # what a spreadsheet would take for a formula
 _LONGEST_NAME: Final = 100
@@ -33,13 +36,20 @@ _LAYER: Final = (*_CLASSIC_LAYER, *(column.name for column in LAYER_COLUMNS))
 _QUANTITIES: Final = tuple(dict.fromkeys(name for name in _LAYER if name not in KEYS["layers"]))
 
 
-def write_csv(runs: pl.DataFrame, frames: Frames, folder: Path) -> Path:
+def write_csv(
+    runs: pl.DataFrame,
+    frames: Frames,
+    folder: Path,
+    *,
+    scored: Mapping[str, pl.DataFrame] = NO_TABLES,
+) -> Path:
     """Write `runs.csv` and `logs/<run name>/metrics.csv` for every run.
 
     Args:
         runs: One row for each run.
         frames: Its epochs and layers.
         folder: Made if missing; files of the same names are replaced.
+        scored: Further tables by name; one without rows is left out.
 
     Returns:
         The folder.
@@ -48,6 +58,9 @@ def write_csv(runs: pl.DataFrame, frames: Frames, folder: Path) -> Path:
         StoreError: If a file cannot be written.
     """
     _write(runs, folder / "runs.csv")
+    for table_name, table in scored.items():
+        if not table.is_empty():
+            _write(table, folder / f"{table_name}.csv")
     tables = classic_tables(frames)
     for run_id, name in folder_names(runs).items():
         if run_id in tables:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from fathom import architectures
 from fathom.activations import Activation, register_callable
 from fathom.data.npz import arrays_to_npz, npz_name
 from fathom.errors import DataError
@@ -34,17 +35,19 @@ def without_arrays(settings: dict[str, Any]) -> tuple[dict[str, Any], bytes | No
 
 
 def with_choices(value: Any, key: str = "") -> Any:  # noqa: ANN401 - settings of any form
-    """Replace a user's own functions by choices that name them, wherever activations stand.
+    """Replace a user's own functions by choices that name them: activations, and a model's name.
 
     Args:
         value: Settings, or a part of them.
         key: The setting that the part belongs to.
     """
     if isinstance(value, dict):
-        inside = ("per_layer",) if key == "activation" else ()
+        inside = {"activation": ("per_layer",), "model": ("name",)}.get(key, ())
         return {k: with_choices(v, key if k in inside else str(k)) for k, v in value.items()}
     if isinstance(value, list | tuple) and not isinstance(value, Choice):
         return [with_choices(item, key) for item in value]
     if key == "activation" and (isinstance(value, Activation) or callable(value)):
         return register_callable(value)
+    if key in {"model", "model.name"} and callable(value):
+        return architectures.register_callable(value)
     return value

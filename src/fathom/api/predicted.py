@@ -20,6 +20,7 @@ from fathom.spec import study as spec
 from fathom.spec.grid import ModelConfig
 from fathom.spec.nodes import from_plain
 from fathom.theory.predict import Prediction
+from fathom.threads import one_thread
 from fathom.verdicts import Verdict, judge, no_prediction
 
 if TYPE_CHECKING:
@@ -122,7 +123,8 @@ def _faults(model: ModelConfig) -> Iterator[str]:
     for choice in dict.fromkeys(model.activation):
         if ACTIVATIONS.is_built_in(choice.name):
             continue
-        faults = examine(ACTIVATIONS.build(choice)).faults
+        with one_thread():
+            faults = examine(ACTIVATIONS.build(choice)).faults
         if faults:
             more = f", and {len(faults) - 1} more" if len(faults) > 1 else ""
             told = f"{sentence(faults[0])}{more}"

@@ -24,6 +24,7 @@ from fathom.models.build import is_mlp, new_network
 from fathom.records import RUN_COLUMNS
 from fathom.store.integrity import Damage
 from fathom.store.results import StudyFolder
+from fathom.store.tables import schema
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -56,8 +57,9 @@ class Results:
     def runs(self) -> pl.DataFrame:
         """One row for each finished run: settings, how it ended, its metrics.
 
-        Of each metric the last epoch's, such as `test_loss`, and the mean over epochs, such as
-        `mean_test_loss`; and `converged_epoch`, see `fathom.figures.training_summary`.
+        Of each metric the last epoch's, such as `test_loss`, the mean over epochs, such as
+        `mean_test_loss`, and that of the best epoch (by the validation metric), such as
+        `best_epoch_test_loss`; and `converged_epoch`, see `fathom.figures.training_summary`.
         """
         frames = self.frames
         final = final_metrics(frames).drop("epoch", "lr", "epoch_time_s")
@@ -76,7 +78,7 @@ class Results:
         """One row for each run, epoch and layer, see `fathom.records.LAYER_COLUMNS`."""
         return self.frames.layers
 
-    @property
+    @cached_property
     def histograms(self) -> pl.DataFrame:
         """One row for each bin; empty unless the study records histograms."""
         return self._store.table("histograms")
@@ -116,6 +118,7 @@ class Results:
             layers=tables["layers"],
             settings=settings,
             scores=tables["scores"],
+            histograms=pl.defer(lambda: self.histograms, schema=schema("histograms")),
         )
 
     @cached_property
@@ -151,6 +154,11 @@ class Results:
         return {run["id"]: run["config"] for run in self._description["runs"]}
 
     @property
+    def num_runs(self) -> int:
+        """Runs of the study, with a result or without."""
+        return len(self._description["runs"])
+
+    @property
     def missing(self) -> tuple[str, ...]:
         """Names of the runs that have no result (yet)."""
         finished = {key for record in self._store.committed().values() for key in record["runs"]}
@@ -163,9 +171,28 @@ class Results:
         return tuple(str(damage) for damage in self._store.damages)
 
     @property
+    def title(self) -> str:
+        """The study's name."""
+        return str(self._description["study"])
+
+    @property
     def study_yaml(self) -> str:
         """The study with every setting written out, as text that `fathom run` takes."""
         return self._text("study.yaml")
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """What the page's head says of the finished runs beside their settings."""
+        machine = next(iter(self._store.fingerprints.values()))
+        outcomes = self.frames.runs["outcome"].value_counts(sort=True).rows()
+        return {
+            "runs": ", ".join(f"{count} {outcome}" for outcome, count in outcomes),
+            "training time": f"{self.frames.runs['elapsed_s'].sum():.1f} s on one core",
+            "fathom": machine["bits"]["fathom"],
+            "torch": machine["bits"]["torch"],
+            "processor": machine["bits"]["cpu"],
+            "digest": self.digest,
+        }
 
     @property
     def digest(self) -> str:
@@ -215,15 +242,17 @@ class Results:
         return write_report(
             self.predicted,
             self.folder if to is None else Path(to),
-            title=self._description["study"],
+            title=self.title,
             study_yaml=self.study_yaml,
-            facts=self._facts(),
+            facts=self.facts,
             loss_steps=self.loss_steps,
             formats=formats,
         )
 
     def export_csv(self, to: str | PathLike[str] | None = None) -> Path:
         """Write the classic layout: `runs.csv`, and `logs/<run>/metrics.csv` with every layer.
+
+        Where scores were recorded, `metrics.csv` and `class_metrics.csv`, too.
 
         Args:
             to: Folder; `csv` in the results folder when omitted.
@@ -237,7 +266,9 @@ class Results:
         from fathom.api.export import write_csv
 
         runs = self.runs.join(self.verdicts, on="run_id", how="left")
-        return write_csv(runs, self.frames, self.folder / "csv" if to is None else Path(to))
+        scored = {"metrics": self.metrics, "class_metrics": self.class_metrics}
+        folder = self.folder / "csv" if to is None else Path(to)
+        return write_csv(runs, self.frames, folder, scored=scored)
 
     def weights(self, run: str, which: Which = "best") -> dict[str, Tensor]:
         """Return a run's weights.
@@ -303,15 +334,3 @@ class Results:
             near = suggestion(run, [*self.frames.runs["name"], *self.frames.runs["run_id"]])
             raise FathomError(f"{self.folder}: no finished run '{run[:80]}'.{near}")
         return rows.row(0, named=True)
-
-    def _facts(self) -> dict[str, str]:
-        machine = next(iter(self._store.fingerprints.values()))
-        outcomes = self.frames.runs["outcome"].value_counts(sort=True).rows()
-        return {
-            "runs": ", ".join(f"{count} {outcome}" for outcome, count in outcomes),
-            "training time": f"{self.frames.runs['elapsed_s'].sum():.1f} s on one core",
-            "fathom": machine["bits"]["fathom"],
-            "torch": machine["bits"]["torch"],
-            "processor": machine["bits"]["cpu"],
-            "digest": self.digest,
-        }

@@ -10,7 +10,8 @@ torch's global generator:
 * weights and biases (None where a normalisation makes them idle) of the measured layers: the engine
   draws them through the study's initializer;
 * all else, through `reset(network, generator)`: scales 1 and shifts 0 of normalisations, running
-  means 0 and variances 1, and `Learned` numbers from the generator.
+  means 0 and variances 1, and `Learned` numbers from the generator. A user's own module starts this
+  part by itself, under `torch_seeded`, see `custom.py`.
 
 A network that is built under `torch.device("meta")` and then moved by `to_empty` draws nothing
 while it is built; its activations' records must have been made outside of that context.
@@ -18,7 +19,8 @@ while it is built; its activations' records must have been made outside of that 
 Shapes: B batch, C channels, H height, W width, K classes.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, get_args
 
@@ -101,12 +103,15 @@ class Architecture:
             its activations; weights are torch's defaults until they are drawn. Raises ValueError
             with a sentence if images of this shape do not fit. None for `mlp`, whose layers are
             settings of the study.
+        own: A user's module, which starts all but its measured layers by itself, by torch's own
+            generator.
         source: Where the definition comes from.
         warnings: Sentences for the user: what works and is unlikely to be meant.
     """
 
     name: str
     build: Callable[[ImageShape, int, Callable[[], Act]], Network] | None
+    own: bool = False
     source: str = ""
     warnings: tuple[str, ...] = ()
 
@@ -163,6 +168,17 @@ def reset(network: nn.Module, generator: torch.Generator) -> None:
             module.draw(generator)
         elif isinstance(module, nn.BatchNorm2d | nn.GroupNorm | nn.LayerNorm):
             module.reset_parameters()
+
+
+@contextmanager
+def torch_seeded(seed: int) -> Iterator[None]:
+    """Draw what torch draws by itself (dropout, a module's own start) from a seed.
+
+    Its generator is left as it was.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
 
 
 def check_norm(norm: str) -> None:

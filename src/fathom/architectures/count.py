@@ -14,7 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from fathom.activations import ACTIVATIONS
 from fathom.architectures import ARCHITECTURES
-from fathom.architectures.base import Act, Architecture, ImageShape
+from fathom.architectures.base import Act, Architecture, ImageShape, torch_seeded
 from fathom.registry import Choice
 
 _BATCH: Final = 2  # batch_norm refuses a single sample
@@ -45,7 +45,8 @@ class Counts(NamedTuple):
 def count(architecture: Architecture | Choice, image_shape: ImageShape, num_classes: int) -> Counts:
     """Count a network's parameters, and what one image takes to pass it.
 
-    Nothing is computed: tensors have shapes and no memory (torch's device `meta`). All activations
+    Nothing is computed: tensors have shapes and no memory (torch's device `meta`). A user's own
+    module may look at numbers, so that it does pass images. All activations
     keep their argument alone, see `Act`. The first count of a process makes torch import a second's
     worth of modules; another takes a fraction of a second, and one that was made before no time.
 
@@ -63,10 +64,11 @@ def count(architecture: Architecture | Choice, image_shape: ImageShape, num_clas
     if architecture.build is None:
         raise ValueError(f"{architecture.name} is no image network; its layers are settings")
     relu = ACTIVATIONS.build(Choice("relu"))
-    with torch.device("meta"):
-        network = architecture.build(image_shape, num_classes, lambda: Act(relu))
-        images = torch.empty(_BATCH, *image_shape)
-    flops, kept_bytes = _pass(network, images)
+    with torch_seeded(0):
+        with torch.device("cpu" if architecture.own else "meta"):
+            network = architecture.build(image_shape, num_classes, lambda: Act(relu))
+            images = torch.zeros(_BATCH, *image_shape)
+        flops, kept_bytes = _pass(network, images)
     return Counts(
         parameters=sum(parameter.numel() for parameter in network.parameters()),
         flops=flops // _BATCH,

@@ -1,5 +1,6 @@
-"""The picture of an activation: its curve and its derivative, with the kinks marked."""
+"""Pictures of activations: curves and derivatives, with the kinks marked."""
 
+from collections.abc import Mapping
 from typing import Final
 
 import numpy as np
@@ -25,6 +26,40 @@ def chart(activation: Activation) -> Chart:
     kinks = find_kinks(activation)
     reach = _reach(kinks)
     kinks = tuple(kink for kink in kinks if abs(kink.at) <= reach)
+    panel = _panel(activation, activation.formula, kinks, reach)
+    return Chart(title=activation.name, panels=(panel,), columns=1, note=_note(kinks))
+
+
+def grid(
+    activations: Mapping[str, Activation], *, reach: float = _REACH, columns: int = 2
+) -> Chart:
+    """Draw phi and phi' of several activations side by side, over the same range.
+
+    Args:
+        activations: By the name that stands over each.
+        reach: From -reach to reach; positive.
+        columns: Panels in a row, at least 1.
+
+    Returns:
+        One panel for each; what lies beyond +-5 is cut off.
+
+    Raises:
+        ValueError: If there is no activation, or a number is out of its range.
+    """
+    if not (activations and 0 < reach < np.inf and columns >= 1):
+        raise ValueError(f"{len(activations)} activations, reach {reach}, {columns} columns")
+    panels = tuple(
+        _panel(phi, name, tuple(k for k in find_kinks(phi) if abs(k.at) <= reach), reach)
+        for name, phi in activations.items()
+    )
+    return Chart(
+        title="Activations and their derivatives",
+        panels=panels,
+        columns=min(columns, len(panels)),
+    )
+
+
+def _panel(activation: Activation, title: str, kinks: tuple[Kink, ...], reach: float) -> Panel:
     value, slope = (subject(activation, q, "float64").double for q in ("value", "slope"))
     jumps = [kink.at for kink in kinks if kink.kind in {"jump", "pole"}]
     x, y = _curve(value, reach, jumps)
@@ -36,13 +71,12 @@ def chart(activation: Activation) -> Chart:
     ]
     if kinks:
         lines.append(_marks(value, kinks))
-    panel = Panel(
-        title=activation.formula,
+    return Panel(
+        title=title,
         x=Axis(label="h"),
         y=Axis(label="phi(h), phi'(h)"),
         lines=tuple(lines),
     )
-    return Chart(title=activation.name, panels=(panel,), columns=1, note=_note(kinks))
 
 
 def _reach(kinks: tuple[Kink, ...]) -> float:

@@ -3,13 +3,15 @@
 import dataclasses
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from fathom.activations.base import Activation
 from fathom.activations.custom import try_out
 from fathom.card.examination import Examination, examine
 from fathom.card.shape import Shape, find_shape
 from fathom.card.speed import RelativeSpeed, relative_speed
+
+_MOVES: Final = "moves the units of a sample; what follows is of one number, which stays as it is"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +22,7 @@ class Card:
         name: Name of the activation.
         formula: phi as one line of text.
         source: Where the definition comes from.
+        layer: What it does to a layer as a whole; empty where it is elementwise.
         shape: Range, limits, symmetry, extremes, flat stretches, kinks.
         examination: Faults and notes at the edges, and the check of the slope.
         speed: Time beside relu's.
@@ -28,6 +31,7 @@ class Card:
     name: str
     formula: str
     source: str
+    layer: str
     shape: Shape
     examination: Examination
     speed: RelativeSpeed
@@ -44,6 +48,7 @@ def make_card(activation: Activation) -> Card:
         name=activation.name,
         formula=activation.formula,
         source=activation.source,
+        layer="" if activation.order is None else _MOVES,
         shape=find_shape(guarded),
         examination=examine(guarded),
         speed=relative_speed(activation),

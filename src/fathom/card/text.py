@@ -56,6 +56,7 @@ def _facts(card: Card) -> Iterator[tuple[str, str]]:
     shape = card.shape
     at_zero = f"value {_number(shape.value_at_zero)}, slope {_number(shape.slope_at_zero)}"
     forward, backward = card.speed
+    yield "layer", card.layer
     yield "at 0", at_zero
     yield "monotone", _monotone(shape)
     yield "symmetry", "" if shape.symmetry == "neither" else shape.symmetry
@@ -67,7 +68,8 @@ def _facts(card: Card) -> Iterator[tuple[str, str]]:
     yield "zero slope", _flats(shape)
     yield "max |slope|", _number(shape.max_slope)
     yield "slope check", _check(card.examination.derivative)
-    yield "time", f"{forward:.1f} x relu forward, {backward:.1f} x relu backward"
+    times = f"{forward:.1f} x relu forward, {backward:.1f} x relu backward"
+    yield "time", "" if card.layer else times  # moving the units is not in it
 
 
 def _monotone(shape: Shape) -> str:

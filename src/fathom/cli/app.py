@@ -8,6 +8,7 @@ import typer
 from fathom.cli.agree import agree
 from fathom.cli.catalogue import list_components, schema
 from fathom.cli.data import data_app
+from fathom.cli.live import live
 from fathom.cli.results import export_app, report, verify
 from fathom.cli.run import plan, run, show
 from fathom.cli.theory import activation, gain, predict
@@ -27,7 +28,19 @@ def build_app() -> typer.Typer:
         pretty_exceptions_enable=False,  # a traceback is our fault, and is to be reported whole
         rich_markup_mode=None,
     )
-    for command in (run, plan, predict, gain, activation, agree, show, report, verify, schema):
+    for command in (
+        run,
+        plan,
+        predict,
+        gain,
+        activation,
+        agree,
+        show,
+        report,
+        live,
+        verify,
+        schema,
+    ):
         app.command(help=_summary(command))(command)
     app.command("list")(list_components)
     app.add_typer(data_app(), name="data")

@@ -1,10 +1,12 @@
-"""The verb `data`: files of data sets turned into other files."""
+"""The verb `data`: data sets turned into pictures and other files."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from fathom.cli.options import DataDirs
+from fathom.cli.pictures import check_picture, save_picture
 from fathom.errors import FathomError
 
 _MAX_SIZE = 4_096
@@ -12,14 +14,46 @@ _MAX_SIZE = 4_096
 
 def data_app() -> typer.Typer:
     """Make the verb `data` with what it can do."""
-    app = typer.Typer(help="Turn data sets into other files.", no_args_is_help=True)
+    app = typer.Typer(help="Turn data sets into pictures and other files.", no_args_is_help=True)
     app.command("voc-labels", help=_VOC_LABELS)(voc_labels)
+    app.command("samples", help=_SAMPLES)(samples)
     app.callback()(_kinds)
     return app
 
 
 def _kinds() -> None:
-    """Turn data sets into other files."""
+    """Turn data sets into pictures and other files."""
+
+
+_SAMPLES = "Draw some images of a data set with their classes; of points in the plane, the points."
+
+
+def samples(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="One of `fathom list datasets`.")],
+    out: Annotated[
+        Path, typer.Option("--out", metavar="FILE", help="A .png, .svg or .pdf file to write.")
+    ],
+    sets: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="A setting of a study's data, such as data.path=pictures. Several times.",
+        ),
+    ] = None,
+    count: Annotated[int, typer.Option("--count", metavar="N", help="How many images.")] = 16,
+    columns: Annotated[int, typer.Option("--columns", metavar="N", help="Images in a row.")] = 4,
+    data_dirs: DataDirs = None,
+) -> None:
+    """Draw samples of a data set."""
+    from fathom import api
+
+    check_picture(out, "--out")
+    figure = api.draw_samples(
+        name, count=count, columns=columns, data_dir=data_dirs or (), sets=sets or ()
+    )
+    save_picture(figure, out)
+    print(out)
 
 
 _VOC_LABELS = (

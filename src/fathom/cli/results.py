@@ -58,7 +58,10 @@ def export_csv(
     ] = None,
     allow: Allow = None,
 ) -> None:
-    """Write runs.csv and logs/<run>/metrics.csv with every layer's columns."""
+    """Write runs.csv and logs/<run>/metrics.csv with every layer's columns.
+
+    Where scores were recorded, metrics.csv and class_metrics.csv (a row for each class), too.
+    """
     from fathom.api import Results
 
     allow_modules(allow)

@@ -20,6 +20,7 @@ from fathom.cli.options import (
     YesRun,
 )
 from fathom.errors import FathomError
+from fathom.live.beside import page_beside, require_packages
 
 if TYPE_CHECKING:
     from fathom.api import Results, Study
@@ -64,6 +65,9 @@ def run(
         float, typer.Option(metavar="S", min=0, help="Seconds between saved states.")
     ] = 30.0,
     report: Annotated[bool, typer.Option(help="Write the page at the end.")] = True,
+    live: Annotated[
+        bool, typer.Option("--live", help="Show the page in a browser meanwhile (extra `live`).")
+    ] = False,
     json_: Json = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
 ) -> None:
@@ -74,6 +78,8 @@ def run(
     Raises:
         Exit: With status 1 if some runs could not be computed.
     """
+    if live:
+        require_packages()
     summaries = []
     try:
         with contextlib.ExitStack() as stack:
@@ -99,8 +105,12 @@ def run(
             ]
             for job in jobs:
                 job.open()
+            for warning in dict.fromkeys(text for job in jobs for text in job.plan.warnings):
+                print(f"warning: {warning}", file=sys.stderr)
             for study, job in zip(loaded, jobs, strict=True):
-                results = job.train(progress=not (quiet or json_))
+                beside = page_beside(job.path, allow or ()) if live else contextlib.nullcontext()
+                with beside:
+                    results = job.train(progress=not (quiet or json_))
                 has_page = report and not results.runs.is_empty()
                 page = results.report(formats=()) if has_page else None
                 summaries.append(_summary(study, results, page))
@@ -140,7 +150,7 @@ def plan(
         rows |= {} if expected is None else {"predictions": to_plain(expected.to_dicts())}
         print(json.dumps(describe_plan(made) | rows))
         return
-    from fathom.cli.tables import print_plan, print_planned_losses
+    from fathom.cli.plan_tables import print_plan, print_planned_losses
     from fathom.cli.theory_tables import print_verdicts
 
     print_plan(loaded, made)

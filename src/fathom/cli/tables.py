@@ -1,4 +1,4 @@
-"""What is printed for people: the plan, the summary of a study, what there is to choose from."""
+"""What is printed for people: the summary of a study, what there is to choose from."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
@@ -9,15 +9,15 @@ from rich.table import Table
 from rich.text import Text
 
 from fathom.execution.progress import duration
-from fathom.figures.training_summary import CONVERGED_NOTE
+from fathom.figures.metric_tables import METRICS_NOTE, SHOWN_METRICS
+from fathom.figures.training_summary import BEST_NOTE, CONVERGED_NOTE
 
 if TYPE_CHECKING:
-    from fathom.api import Plan, Results, Study
+    from fathom.api import Results, Study
     from fathom.losses import LossStep
 
 _BEST: Final = 12
 _WIDE: Final = 200
-_MOST_COHORTS: Final = 40
 _MOST_STEPS: Final = 24  # rates of losses
 
 
@@ -25,29 +25,6 @@ def make_console() -> Console:
     """Make a console for standard output; in a file or a pipe, lines are not folded early."""
     console = Console()
     return console if console.is_terminal else Console(width=_WIDE)
-
-
-def print_plan(study: "Study", plan: "Plan") -> None:
-    """Print a study's cohorts and what they cost."""
-    table = make_table("cohort", ("runs", "right"), ("epochs", "right"), "what is trained")
-    for name, style in (("memory", "right"), ("time", "right")):
-        table.add_column(name, justify=style)  # type: ignore[arg-type]  # a Literal
-    for cohort in plan.cohorts[:_MOST_COHORTS]:
-        add_row(
-            table,
-            cohort.id[:8],
-            str(len(cohort.runs)),
-            str(cohort.epochs),
-            _shape(cohort.runs[0].model.hidden, cohort.runs[0].data.name),
-            f"{cohort.memory_mb:,.0f} MiB",
-            duration(cohort.estimated_s),
-        )
-    console = make_console()
-    console.print(table)
-    if len(plan.cohorts) > _MOST_COHORTS:
-        console.print(f"... and {len(plan.cohorts) - _MOST_COHORTS} more cohorts")
-    cost = f"about {duration(plan.estimated_s)}, {plan.memory_mb:,.0f} MiB"
-    print_text(console, f"{study.name}: {plan.sizes}: {cost}")
 
 
 def print_summary(study: "Study", results: "Results") -> None:
@@ -65,24 +42,57 @@ def print_summary(study: "Study", results: "Results") -> None:
     if runs.is_empty():
         return
     metric = best_metric(runs)
-    shown = [*dict.fromkeys(("train_loss", "train_accuracy", "test_loss", "test_accuracy", metric))]
-    table = make_table("run", *((name, "right") for name in (*shown, "converged", "time")))
     ranking = pl.col(metric).fill_nan(None)
     best = runs.sort(ranking, descending=True, nulls_last=True).head(_BEST)
-    for row in best.iter_rows(named=True):
+    print_text(console, f"best runs by {metric}: last epoch, and the mean over epochs in brackets")
+    _print_course(console, best, metric)
+    shown = best.select("run_id")
+    print_metrics(console, shown.join(results.metrics, on="run_id", maintain_order="left"))
+    print_text(console, results.forecast)
+    print_loss_steps(results.loss_steps)
+
+
+def _print_course(console: Console, runs: pl.DataFrame, metric: str) -> None:
+    """Print how runs ended, and their test part at the best epoch where one was selected."""
+    shown = [*dict.fromkeys(("train_loss", "train_accuracy", "test_loss", "test_accuracy", metric))]
+    selected = bool((runs["best_epoch"] < runs["epochs_run"]).any())
+    heads = [*shown, *(["best epoch: test accuracy, loss"] if selected else []), "converged"]
+    table = make_table("run", *((name, "right") for name in (*heads, "time")))
+    for row in runs.iter_rows(named=True):
         epoch = row["converged_epoch"]
         add_row(
             table,
             row["name"],
             *(f"{row[name]:.4f} ({row[f'mean_{name}']:.4f})" for name in shown),
+            *([_at_best_epoch(row)] if selected else []),
             "-" if epoch is None else f"epoch {epoch}",
             _seconds(row["elapsed_s"]),
         )
-    print_text(console, f"best runs by {metric}: last epoch, and the mean over epochs in brackets")
     console.print(table)
+    if selected:
+        print_text(console, BEST_NOTE)
     print_text(console, CONVERGED_NOTE)
-    print_text(console, results.forecast)
-    print_loss_steps(results.loss_steps)
+
+
+def _at_best_epoch(row: Mapping[str, Any]) -> str:
+    accuracy, loss = row["best_epoch_test_accuracy"], row["best_epoch_test_loss"]
+    return "-" if accuracy is None else f"{row['best_epoch']}: {accuracy:.4f}, {loss:.4f}"
+
+
+def print_metrics(console: Console, metrics: pl.DataFrame) -> None:
+    """Print how well networks tell classes apart, where they recorded scores.
+
+    Args:
+        console: Where to.
+        metrics: Some rows of `Results.metrics`.
+    """
+    if metrics.is_empty():
+        return
+    table = make_table("run", *((head, "right") for head in SHOWN_METRICS.values()))
+    for row in metrics.iter_rows(named=True):
+        add_row(table, row["name"], *(f"{row[name]:.4f}" for name in SHOWN_METRICS))
+    print_text(console, f"\n{METRICS_NOTE}")
+    console.print(table)
 
 
 def best_metric(runs: pl.DataFrame) -> str:
@@ -105,24 +115,6 @@ def print_catalogue(rows: Sequence[Mapping[str, Any]], notes: Sequence[str] = ()
     console.print(table)
     for note in notes:
         print_text(console, note)
-
-
-def print_planned_losses(steps: "Sequence[LossStep]") -> None:
-    """Print a line for each loss of a study that compares losses: how far it steps."""
-    from fathom.losses import compare_steps
-
-    sentence = compare_steps(steps)
-    if not sentence:
-        return
-    console = make_console()
-    print_text(console, "\nlength of dE/dlogits of one sample at logits that are all 0:")
-    lines = (
-        f"  {step.loss}: {step.scale:.4g} ({step.num_classes} classes), {step.words}"
-        for step in steps
-    )
-    for line in dict.fromkeys(lines):
-        print_text(console, line)
-    print_text(console, sentence)
 
 
 def print_loss_steps(steps: "Sequence[LossStep]") -> None:
@@ -167,11 +159,3 @@ def print_text(console: Console, text: str) -> None:
 
 def _seconds(time: float) -> str:
     return f"{time:.2g} s" if time < 10 else duration(time)
-
-
-def _shape(hidden: Sequence[int], data: str) -> str:
-    if not hidden:
-        return f"{data}, no hidden layer"
-    uniform = len(set(hidden)) == 1
-    layers = f"{len(hidden)} x {hidden[0]}" if uniform else "-".join(map(str, hidden))
-    return f"{data}, hidden layers {layers}"

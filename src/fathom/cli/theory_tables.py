@@ -5,6 +5,8 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import polars as pl
+from rich.console import Console
+from rich.table import Table
 
 from fathom.api.description import swept
 from fathom.api.predicted_runs import ASSUMED_INPUT, PREDICTED_COLUMNS
@@ -21,6 +23,14 @@ def print_prediction(prediction: "NetworkPrediction") -> None:
     """Print a network's layers, at most 12 of them, its verdict and the reasons."""
     console = make_console()
     print_text(console, prediction.network)
+    rows = prediction.layers.to_dicts()
+    if any(math.isfinite(row["pre_log10"]) for row in rows):
+        console.print(_layers(rows))
+    for text in ("", prediction.verdict.sentence, *prediction.sentences):
+        print_text(console, text)
+
+
+def _layers(rows: Sequence[dict[str, Any]]) -> Table:
     table = make_table(
         ("layer", "right"),
         ("rms of h", "right"),
@@ -29,9 +39,7 @@ def print_prediction(prediction: "NetworkPrediction") -> None:
         ("dead", "right"),
         ("saturated", "right"),
     )
-    rows = prediction.layers.to_dicts()
-    shown = _spread(len(rows), _MOST_LAYERS)
-    for index in shown:
+    for index in _spread(len(rows), _MOST_LAYERS):
         row = rows[index]
         add_row(
             table,
@@ -42,18 +50,29 @@ def print_prediction(prediction: "NetworkPrediction") -> None:
             _share(row["dead_share"]),
             _share(row["saturated_share"]),
         )
-    console.print(table)
-    for text in ("", prediction.verdict.sentence, *prediction.sentences):
-        print_text(console, text)
+    return table
 
 
 def print_verdicts(predicted: pl.DataFrame) -> None:
     """Print the predicted verdict of every cell of a study, one column for each depth.
 
+    Why runs have no prediction is said once for each reason.
+
     Args:
         predicted: What `Study.predict` returned.
     """
     console = make_console()
+    without = predicted.filter(pl.col("verdict") == "no prediction")
+    if without.height < predicted.height:
+        _print_cells(console, predicted)
+    for sentence in without["sentence"].unique(maintain_order=True):
+        count = without.filter(pl.col("sentence") == sentence).height
+        print_text(console, f"{count} of {predicted.height} runs: {sentence}")
+    if predicted["assumed_input"].any():
+        print_text(console, ASSUMED_INPUT)
+
+
+def _print_cells(console: Console, predicted: pl.DataFrame) -> None:
     settings = swept({
         name: predicted[name].to_list()
         for name in predicted.columns
@@ -74,8 +93,6 @@ def print_verdicts(predicted: pl.DataFrame) -> None:
     counts = ", ".join(f"{count} {name}" for name, count in names)
     print_text(console, f"theory says of {predicted.height} runs: {counts}")
     print_text(console, "(numbers: decades by which the gradient changes from last layer to first)")
-    if predicted["assumed_input"].any():
-        print_text(console, ASSUMED_INPUT)
 
 
 def _cells(

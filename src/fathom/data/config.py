@@ -35,7 +35,7 @@ class DataConfig:
             own; `none`.
         protocol: `holdout` selects on the official validation part where there is one, on a part
             cut from the training part otherwise, and never on the test part; `test_as_validation`
-            uses the test part for selection, as studies 000 and 001 do; `train_test` has no
+            uses the test part for selection, as `spline-vgp` and `deep-mlp` do; `train_test` has no
             validation part at all.
         validation_share: Share of the training part that `holdout` sets aside, in (0, 1).
         test_share: Share set aside for testing where a data set has no official test part.

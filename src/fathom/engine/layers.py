@@ -18,7 +18,7 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from fathom.activations.base import Activation
+from fathom.activations.base import Activation, unit_order
 from fathom.stacks import aligned, apart, lay_out, room
 
 
@@ -180,11 +180,50 @@ class _Piece(NamedTuple):
     kept: Tensor
 
 
+class Reordering:
+    """h of neighbouring runs put in an order, sample by sample.
+
+    Nothing is computed, so that no bit depends on siblings.
+
+    Args:
+        segment: The runs, and the activation that has an order.
+        act: Buffer of all runs `[R, O, B]`.
+        spare: Memory for the units of these runs.
+    """
+
+    def __init__(self, segment: Segment, act: Tensor, spare: Tensor) -> None:
+        self._runs, self._spare = segment.runs, spare
+        self._order = segment.activation.order
+        self._act = act[segment.runs]
+        self._index = torch.empty(0)
+
+    def forward(self, left: Tensor) -> None:
+        """Move h within the buffer; `left` is the layer's augmented input."""
+        x = left[..., :-1, :]
+        assert self._order is not None, "runs whose units stay are not moved"
+        self._index = unit_order(self._order, self._act, x if x.dim() == 2 else x[self._runs])
+        self._act.copy_(torch.gather(self._act, 1, self._index, out=self._spare))
+
+    def backward(self, grad: Tensor) -> None:
+        """Send the gradient of every place, `[R, O, B]`, to the unit that came there."""
+        mine = grad[self._runs]
+        mine.scatter_(1, self._index, self._spare.copy_(mine))
+
+
+class _Buffers(NamedTuple):
+    """What a layer works on for one size of batch."""
+
+    output: Augmented
+    pieces: list[_Piece]
+    reorderings: list[Reordering]
+
+
 class Pointwise:
     """Each run's own activation at one depth; runs with the same one are neighbours.
 
     phi(h) overwrites h. Only where an activation's backward needs more than phi(h), it keeps that
-    in a second buffer: memory traffic is what deep networks wait for.
+    in a second buffer: memory traffic is what deep networks wait for. An activation with an order
+    moves the units before phi sees them.
 
     Args:
         index: Number of the layer from 0.
@@ -196,19 +235,27 @@ class Pointwise:
         self.index = index
         self.segments = tuple(segments)
         self._space = space
-        self._buffers: dict[int, tuple[Augmented, list[_Piece]]] = {}
+        self._buffers: dict[int, _Buffers] = {}
         self._grads: dict[int, tuple[Tensor, list[Tensor]]] = {}
 
     def buffer(self, num_runs: int, num_units: int, batch: int) -> Augmented:
         """Return the buffer whose units are h before `forward` and phi(h) after it."""
         output = self._space.take_augmented(f"act{self.index}", num_runs, num_units, batch)
         if batch not in self._buffers:
-            self._buffers[batch] = output, self._pieces(output.units)
+            act = output.units
+            self._buffers[batch] = _Buffers(output, self._pieces(act), self._reorderings(act))
         return output
 
-    def forward(self, batch: int) -> None:
-        """Turn h into phi(h) in the buffer of a batch size."""
-        for phi, act, kept in self._buffers[batch][1]:
+    def forward(self, left: Tensor) -> None:
+        """Turn h into phi(h) in the buffer.
+
+        Args:
+            left: What the layer's affine map was given, augmented, whose batch tells the buffer.
+        """
+        _, pieces, reorderings = self._buffers[left.shape[-1]]
+        for reordering in reorderings:
+            reordering.forward(left)
+        for phi, act, kept in pieces:
             phi.forward_into(act, kept)
 
     def backward(self, grad: Tensor) -> Tensor:
@@ -218,8 +265,11 @@ class Pointwise:
         if known is not grad:  # it is a buffer: cut once for every size of batch
             cut = [piece for segment in self.segments for piece in apart(grad[segment.runs])]
             self._grads[batch] = grad, cut
-        for (phi, act, kept), piece in zip(self._buffers[batch][1], cut, strict=True):
+        _, pieces, reorderings = self._buffers[batch]
+        for (phi, act, kept), piece in zip(pieces, cut, strict=True):
             phi.backward_into(piece, kept, act)
+        for reordering in reorderings:
+            reordering.backward(grad)
         return grad
 
     def slope(self, h: Tensor) -> Tensor:
@@ -246,3 +296,14 @@ class Pointwise:
             pairs = zip(acts, room, strict=True)
             pieces += [_Piece(segment.activation, a, k) for a, k in pairs]
         return pieces
+
+    def _reorderings(self, act: Tensor) -> list[Reordering]:
+        """Make what moves units, for the runs whose activation does."""
+        found = []
+        for segment in self.segments:
+            if segment.activation.order is not None:
+                role = f"moved{self.index} from run {segment.runs.start}"
+                num_runs = len(act[segment.runs])
+                spare = self._space.take_units(role, num_runs, *act.shape[1:])
+                found.append(Reordering(segment, act, spare))
+        return found

@@ -35,11 +35,15 @@ def products_in(precision: str, device: torch.device) -> Iterator[None]:
             under another name.
     """
     library: Any = torch.backends.cuda if device.type == "cuda" else torch.backends.mkldnn
-    before = library.matmul.fp32_precision
+    # A GPU's convolutions round to TF32 by default, unasked.
+    cudnn: Any = torch.backends.cudnn
+    convolutions = cudnn.conv
+    before = library.matmul.fp32_precision, convolutions.fp32_precision
     reduced = precision in _REDUCED
     try:
         try:
             library.matmul.fp32_precision = precision if reduced else "ieee"
+            convolutions.fp32_precision = "tf32" if precision == "tf32" else "ieee"
             is_there = not reduced or fraction_bits(device) == _REDUCED[precision]
         except RuntimeError:  # torch knows no such products on this kind of device
             is_there = False
@@ -50,7 +54,7 @@ def products_in(precision: str, device: torch.device) -> Iterator[None]:
             )
         yield
     finally:
-        library.matmul.fp32_precision = before
+        library.matmul.fp32_precision, convolutions.fp32_precision = before
 
 
 def require_precision(precision: str, device: torch.device) -> None:

@@ -18,6 +18,7 @@ from torch import Tensor
 from fathom.data.splits import Part, PreparedData
 from fathom.engine.base import Engine, Scores
 from fathom.engine.by_hand import ReferenceEngine
+from fathom.engine.memory import told_by
 from fathom.engine.precision import products_in
 from fathom.engine.probes import histograms, measure_layer
 from fathom.engine.progress import (
@@ -35,10 +36,7 @@ from fathom.losses import LOSSES
 from fathom.models.build import count_network
 from fathom.spec.grid import Run
 
-ONE_BY_ONE: Final[dict[str, type[SingleEngine | ReferenceEngine]]] = {
-    "single": SingleEngine,
-    "reference": ReferenceEngine,
-}
+SMALLEST_PROBE: Final = 2  # what a study may say; two inputs have a cosine
 
 
 class EpochReport(NamedTuple):
@@ -66,15 +64,18 @@ def make_engine(runs: Sequence[Run], data: PreparedData, device: torch.device = 
     """
     name = runs[0].engine
     _check_labels(runs, data)
-    if device.type != "cpu" and data.config.augment != "none":
-        raise FathomError("data.augment works on the CPU alone; leave --device out, or augment")
-    if name == "stacked":
-        return StackedEngine(runs, data, device)
-    if device.type != "cpu":
+    if name == "single":
+        return SingleEngine(runs, data, device)
+    if device.type != "cpu" and name == "reference":
         raise FathomError(
             f"engine '{name}' computes on the CPU alone; leave --device out, or use engine: stacked"
         )
-    return ONE_BY_ONE[name](runs, data)
+    if device.type != "cpu" and data.config.augment != "none":
+        raise FathomError(
+            "engine 'stacked' augments on the CPU alone; leave --device out, or data.augment, or "
+            "use engine: single"
+        )
+    return StackedEngine(runs, data, device) if name == "stacked" else ReferenceEngine(runs, data)
 
 
 def _check_labels(runs: Sequence[Run], data: PreparedData) -> None:
@@ -152,7 +153,8 @@ class CohortTraining:
         started = time.perf_counter()
         progress = self.progress
         progress.epoch += 1
-        sums = self.engine.train_epoch(progress.epoch)
+        with told_by("train.batch_size", self.runs[0].train.batch_size):
+            sums = self.engine.train_epoch(progress.epoch)
         self._write_row(Scores(sums.loss, sums.accuracy), sums.lr, started)
         self._note_divergence(sums.first_bad_step)
         self._select()
@@ -171,7 +173,8 @@ class CohortTraining:
             "test_loss": test.loss,
             "test_accuracy": test.accuracy,
         }
-        self._measure()
+        with told_by("record.probe_size", self.runs[0].record.probe_size, least=SMALLEST_PROBE):
+            self._measure()
         # The clock stops last, so that measuring counts as part of the epoch it belongs to.
         elapsed = (time.perf_counter() - started) / len(self.runs)
         columns["epoch_time_s"] = torch.full((self.width,), elapsed, dtype=torch.float64)
@@ -182,7 +185,7 @@ class CohortTraining:
     def _validation(self, test: Scores) -> Scores:
         if self.data.validation is None:
             return Scores(*(torch.full_like(column, float("nan")) for column in test))
-        if self.data.validation is self.data.test:  # the protocol of studies 000 and 001
+        if self.data.validation is self.data.test:  # as in spline-vgp and deep-mlp
             return test
         return _without_chance_hits(self.engine.evaluate(self.data.validation))
 

@@ -5,15 +5,24 @@ number means reads it here. It takes any module; it is not meant to be fast. An 
 derivative is its record's slope here too, since a user may have written one that differs from
 autograd on purpose; that every built-in slope equals autograd is the activations' own test.
 
+Data lie in the CPU's memory, where images are changed by chance, and go to the device batch by
+batch; what others see of an engine lies on the CPU. Not covered: bits on a GPU, where convolutions
+may add in another order each time.
+
+With precision `bf16` an image network's steps, and the probe as one of them, are torch's mixed
+precision: layers and activations compute in bfloat16 from weights that are kept in float32.
+Evaluation keeps float32 between the layers, as does the network that is kept.
+
 Shapes: R runs (trained one by one), B batch, I in, O out, L layers.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from typing import Final
 
 import torch
 from torch import Tensor, nn
 
+from fathom.architectures.base import torch_seeded
 from fathom.data.splits import Part, PreparedData
 from fathom.engine.base import EVALUATION_BATCH, Scores, TrainingSums
 from fathom.engine.hooks import measure_network
@@ -21,20 +30,23 @@ from fathom.engine.precision import dtype_of
 from fathom.engine.probes import LayerView, relative_change
 from fathom.engine.steps import TrainingImages, batch_indices, learning_rate
 from fathom.losses import LOSSES
-from fathom.models.build import initial_network
+from fathom.models.build import initial_network, is_mlp
 from fathom.optimizers import OPTIMIZERS
 from fathom.seeds import derive_seed
 from fathom.spec.grid import Run
+
+CPU: Final = torch.device("cpu")
 
 
 class Trainer:
     """One run: its network, its optimizer, its loss."""
 
-    def __init__(self, run: Run, data: PreparedData) -> None:
-        self.run, self.data = run, data
+    def __init__(self, run: Run, data: PreparedData, device: torch.device = CPU) -> None:
+        self.run, self.data, self.device = run, data, device
         self.net = initial_network(
             run, data.sample_shape, data.num_classes, dtype_of(run.precision)
-        )
+        ).to(device)
+        self.is_mixed = run.precision == "bf16" and not is_mlp(run.model)
         self.layers = self.net.measured()
         rule = OPTIMIZERS.build(run.train.optimizer)
         self.optimizer = rule.torch(self.net.parameters(), run.train.lr)
@@ -45,14 +57,22 @@ class Trainer:
 
     def inputs(self, part: Part, index: Tensor | slice) -> Tensor:
         """Return scaled samples `[B, I]`."""
-        return self.data.scale(part.inputs[index], dtype_of(self.run.precision))
+        return self.scaled(part.inputs[index])
 
-    def losses_and_hits(self, x: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    def scaled(self, inputs: Tensor) -> Tensor:
+        """Return samples `[B, I]` as the network takes them, on the device."""
+        return self.data.scale(inputs.to(self.device), dtype_of(self.run.precision))
+
+    def losses_and_hits(
+        self, x: Tensor, target: Tensor, *, is_mixed: bool = False
+    ) -> tuple[Tensor, Tensor]:
         """Return loss and hit of each sample, `[B]`; the loss can be differentiated.
 
         The hit of a sample with several labels is the share of classes that were told right.
         """
-        logits = self.net(x)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=is_mixed):
+            logits = self.net(x)
+        logits, target = logits.to(dtype_of(self.run.precision)), target.to(self.device)
         # A loss record speaks of R runs; one network is a stack of one.
         losses = self.loss.value(logits[None], target)[0]
         if target.dim() == 2:
@@ -66,21 +86,22 @@ class Trainer:
         batches = batch_indices(run, len(train.targets), epoch)
         self.images.begin(epoch)
         loss_sum, hit_sum, first_bad = 0.0, 0.0, -1
-        with _dropping_out(derive_seed(run.study_seed, "dropout", run.seed, epoch)):
+        with torch_seeded(derive_seed(run.study_seed, "dropout", run.seed, epoch)):
             for index in batches:
                 lr = learning_rate(run, self.step, len(batches))
                 self.step += 1
                 before = self._weights() if index is batches[-1] else []
                 images = self.images.batch(train.inputs, index)
-                x = self.data.scale(images, dtype_of(run.precision))
-                losses, hits = self.losses_and_hits(x, train.targets[index])
+                x, target = self.scaled(images), train.targets[index]
+                losses, hits = self.losses_and_hits(x, target, is_mixed=self.is_mixed)
                 self.descend(losses.mean(), lr)
                 batch_loss = losses.detach().double().sum()
                 loss_sum, hit_sum = loss_sum + float(batch_loss), hit_sum + float(hits.sum())
                 if first_bad < 0 and not torch.isfinite(batch_loss):
                     first_bad = self.step
         pairs = zip(before, self._weights(), strict=True)
-        self.ratios = torch.cat([relative_change(old[None], new[None]) for old, new in pairs])
+        ratios = [relative_change(old[None], new[None]) for old, new in pairs]
+        self.ratios = torch.cat(ratios).cpu()
         seen = sum(len(index) for index in batches)
         return loss_sum / seen, hit_sum / seen, lr, first_bad
 
@@ -114,17 +135,11 @@ class Trainer:
         """Measure every layer on the probe batch, as a stack of one."""
         size = self.run.record.probe_size
         x, target = self.inputs(self.data.train, slice(size)), self.data.train.targets[:size]
-        return measure_network(
-            self.net, self.layers, lambda: self.losses_and_hits(x, target)[0].mean()
-        )
 
+        def loss() -> Tensor:
+            return self.losses_and_hits(x, target, is_mixed=self.is_mixed)[0].mean()
 
-@contextmanager
-def _dropping_out(seed: int) -> Iterator[None]:
-    """Draw what torch draws by itself (dropout) from a seed, and leave its generator as it was."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        yield
+        return measure_network(self.net, self.layers, loss)
 
 
 class SingleEngine:
@@ -133,10 +148,11 @@ class SingleEngine:
     Args:
         runs: Runs on the same data.
         data: The prepared data of these runs.
+        device: Where to compute.
     """
 
-    def __init__(self, runs: Sequence[Run], data: PreparedData) -> None:
-        self.trainers = [Trainer(run, data) for run in runs]
+    def __init__(self, runs: Sequence[Run], data: PreparedData, device: torch.device = CPU) -> None:
+        self.trainers = [Trainer(run, data, device) for run in runs]
 
     @property
     def step(self) -> int:
@@ -165,7 +181,7 @@ class SingleEngine:
     def weights(self) -> dict[str, Tensor]:
         """Return copies of every run's parameters, `[R, O, I]` and `[R, O]`."""
         members = [trainer.net.state_dict() for trainer in self.trainers]
-        return {name: torch.stack([m[name] for m in members]) for name in members[0]}
+        return {name: torch.stack([m[name] for m in members]).cpu() for name in members[0]}
 
     def state(self) -> dict[str, Tensor]:
         """Return copies of parameters and optimizer state, and the step counts."""
@@ -174,11 +190,12 @@ class SingleEngine:
             prefix = f"run{number}"
             found[f"{prefix}.step"] = torch.tensor(trainer.step)
             for name, tensor in trainer.net.state_dict().items():
-                found[f"{prefix}.net.{name}"] = tensor.clone()
+                found[f"{prefix}.net.{name}"] = tensor.to(CPU, copy=True)
             for index, slots in trainer.optimizer.state_dict()["state"].items():
                 for name, value in slots.items():
                     if value is not None:
-                        found[f"{prefix}.slot.{index}.{name}"] = torch.as_tensor(value).clone()
+                        slot = torch.as_tensor(value).to(CPU, copy=True)
+                        found[f"{prefix}.slot.{index}.{name}"] = slot
         return found
 
     def load(self, state: Mapping[str, Tensor]) -> None:

@@ -105,8 +105,11 @@ class StackedEngine:
         return affines
 
     def _segments(self, index: int) -> list[Segment]:
-        choices = [run.model.activation[index] for run in self.runs]
-        return [Segment(part, ACTIVATIONS.build(choice)) for part, choice in neighbours(choices)]
+        choices, affine = [run.model.activation[index] for run in self.runs], self.affines[index]
+        return [
+            Segment(part, ACTIVATIONS.build(choice).between(affine.fan_in, affine.fan_out))
+            for part, choice in neighbours(choices)
+        ]
 
     def _norm(self, index: int) -> Norm | None:
         """Start a layer's normalisation: gamma 1, beta 0."""
@@ -150,7 +153,7 @@ class StackedEngine:
                 pre.append(h.clone())
             if norm is not None:
                 norm.forward(h, training=training, remember=remember)
-            pointwise.forward(batch)
+            pointwise.forward(left)
             left = output.whole if skip is None else skip.forward(left, output.units)
         logits = self.space.take_units("logits", num_runs, self.data.num_classes, batch)
         # A view, so that what is done per class runs along contiguous samples.

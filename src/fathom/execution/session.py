@@ -8,11 +8,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from types import ModuleType
-from typing import Final, Literal, get_args
+from typing import Any, Final, Literal, get_args
 
 import torch
 
 from fathom.activations import ACTIVATIONS
+from fathom.architectures import ARCHITECTURES
 from fathom.data.splits import prepare
 from fathom.errors import FathomError, suggestion
 from fathom.execution.base import (
@@ -31,6 +32,7 @@ from fathom.execution.processes import ProcessExecutor
 from fathom.execution.progress import Display, Tally, news
 from fathom.execution.worker import computed_from, finished_runs, require_same_data
 from fathom.plan import Plan
+from fathom.registry import Choice, Registry
 from fathom.spec.grid import config_digest
 from fathom.store.results import StudyFolder
 
@@ -205,7 +207,7 @@ def choose_executor(conditions: Conditions, workers: int, tasks: Sequence[Task])
     name, local = conditions.executor, local_functions(tasks)
     if name in {"processes", "ray"} and local:
         raise FathomError(
-            f"executor '{name}': activation '{local[0]}' is a function of this Python process, "
+            f"executor '{name}': {local[0]} is a function of this Python process, "
             "which workers do not know; put it into a module and allow that (fathom.allow), or use "
             "executor 'inline'"
         )
@@ -234,11 +236,16 @@ def _ray() -> ModuleType:
 
 
 def local_functions(tasks: Iterable[Task]) -> list[str]:
-    """Name the activations that were registered in this process and can be found in no other."""
-    runs = (run for task in tasks for run in task.runs)
-    choices = {choice for run in runs for choice in run.model.activation}
-    own = (choice.name for choice in choices if choice.code)
-    return sorted(name for name in own if not ACTIVATIONS.is_foreign(name))
+    """Name the functions that were registered in this process and can be found in no other."""
+    models = {run.model for task in tasks for run in task.runs}
+    used: set[tuple[Registry[Any], Choice]]
+    used = {(ACTIVATIONS, phi) for model in models for phi in model.activation}
+    used |= {(ARCHITECTURES, model.name) for model in models}
+    return sorted(
+        f"{registry.kind} '{choice.name}'"
+        for registry, choice in used
+        if choice.code and not registry.is_foreign(choice.name)
+    )
 
 
 def affordable_workers(plan: Plan, free_mb: float | None) -> int:
@@ -302,4 +309,4 @@ def _reservations(
         yield f"{workers} instead of {plan.workers} workers: more would not fit into memory"
     local = local_functions(tasks)
     if local and plan.workers > 1 and isinstance(executor, InlineExecutor):
-        yield f"training in this process alone, since no other knows your function '{local[0]}'"
+        yield f"training in this process alone, since no other knows your {local[0]}"

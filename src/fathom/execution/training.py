@@ -13,8 +13,10 @@ import torch
 from torch import Tensor
 
 from fathom.activations import ACTIVATIONS
+from fathom.architectures import ARCHITECTURES
 from fathom.code_digest import digest_code
 from fathom.data.splits import PreparedData
+from fathom.engine.memory import is_out_of_memory
 from fathom.engine.run import train_cohort
 from fathom.engine.tables import CohortResult
 from fathom.errors import ComponentError, FathomError
@@ -24,6 +26,7 @@ from fathom.registry import Choice, Registry
 from fathom.spec.grid import Run
 from fathom.spec.own_modules import allow
 from fathom.store.tables import TableName, make_table
+from fathom.threads import no_denormals, one_thread
 
 State = dict[str, Tensor]
 Report = Callable[[Any], None]
@@ -84,7 +87,7 @@ class Training:
             FathomError: If it failed through no fault of the cohort.
         """
         reporter = _Reporter(report)
-        with one_thread():
+        with settings_of_workers():
             failure = attempt(lambda: self._train(data, reporter), reporter)
         if failure is not None:
             report(failure)
@@ -114,7 +117,7 @@ def _require_same_code(runs: Iterable[Run]) -> None:
     for run in runs:
         model = run.model
         used: list[tuple[Registry[Any], Choice]] = [(ACTIVATIONS, phi) for phi in model.activation]
-        for registry, choice in (*used, (INITIALIZERS, model.init)):
+        for registry, choice in (*used, (INITIALIZERS, model.init), (ARCHITECTURES, model.name)):
             if not (choice.code and registry.is_foreign(choice.name)):
                 continue
             if digest_code(registry.factory(choice.name)) != choice.code:
@@ -167,33 +170,22 @@ def attempt(action: Callable[[], None], reporter: _Reporter | None = None) -> Fa
 
 
 @contextmanager
-def one_thread() -> Iterator[None]:
-    """Compute with one thread and without denormal numbers, which are slow; put back afterwards.
+def settings_of_workers() -> Iterator[None]:
+    """Compute with one thread and without denormal numbers; put both back afterwards.
 
     Every executor computes under these settings: they decide the last bits.
     """
-    threads, flushes = torch.get_num_threads(), _flushes_denormal()
-    torch.set_num_threads(1)
-    torch.set_flush_denormal(True)
-    try:
+    with one_thread(), no_denormals():
         yield
-    finally:
-        torch.set_num_threads(threads)
-        torch.set_flush_denormal(flushes)
-
-
-def _flushes_denormal() -> bool:
-    smallest = torch.tensor(torch.finfo(torch.float32).tiny)  # torch has a setter, but no getter
-    return bool((smallest * 0.5) == 0)
 
 
 def _explain(error: BaseException) -> str:
     if isinstance(error, ComponentError):
         return str(error)
-    text = f"{type(error).__name__}: {error}"
-    if isinstance(error, MemoryError) or "allocate memory" in text:
-        return f"there is not enough memory for it even alone ({text.splitlines()[0]})"
-    return f"training raised {text}"
+    if is_out_of_memory(error):
+        told = str(error).partition("\n")[0] or type(error).__name__
+        return f"there is not enough memory for it even alone: {told}"
+    return f"training raised {type(error).__name__}: {error}"
 
 
 def _saver(every_s: float, report: Report) -> Callable[[Callable[[], State]], None]:

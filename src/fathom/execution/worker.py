@@ -32,7 +32,7 @@ from fathom.execution.training import (
     Trained,
     Training,
     attempt,
-    one_thread,
+    settings_of_workers,
 )
 from fathom.spec.grid import config_digest
 from fathom.store.fingerprint import Fingerprint, machine_fingerprint
@@ -157,7 +157,7 @@ class Trainer:
         config = task.runs[0].data
         if self._data is None or self._data[0] != config:
             self._data = None  # the old data go before the new ones come
-            with one_thread():
+            with settings_of_workers():
                 self._data = config, self._prepare(config, task.data_folders)
         return self._data[1]
 
@@ -168,7 +168,7 @@ class Trainer:
 
 
 def fingerprint(device: DeviceName = "cpu") -> Fingerprint:
-    """Describe this machine, with the settings of `one_thread`."""
+    """Describe this machine, with the settings of `settings_of_workers`."""
     return machine_fingerprint(flush_denormal=True, device=device)
 
 

@@ -25,7 +25,8 @@ class Axis:
     Attributes:
         label: Quantity with its unit in brackets; none for a pure number.
         scale: Spacing of the numbers.
-        categories: Names at the positions 0, 1, ...; empty for an axis of numbers.
+        categories: Names at the positions 0, 1, ..., where an empty one gets no tick; none for an
+            axis of numbers. On the y axis they stand from top to bottom, as the rows of a table.
         high: Where the axis ends; None for the largest value.
         shared: Whether panels with the same label have the same range.
     """

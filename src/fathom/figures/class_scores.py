@@ -1,11 +1,11 @@
-"""What the best networks answered on the test part, as arrays: of one run, class by class.
+"""What the best networks answered on the test part, as arrays: run by run, class by class.
 
 Shapes: N samples, K classes.
 """
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
 import polars as pl
 
 from fathom.figures.frames import FigureError, Frames
@@ -19,7 +19,7 @@ class ClassScores(NamedTuple):
     """Answers of one run.
 
     Attributes:
-        logits: `[N, K]`.
+        logits: `[N, K]`, finite.
         targets: Class labels `[N]`, or 0 and 1 `[N, K]` where a sample has other than one label.
         class_names: K names.
     """
@@ -29,29 +29,42 @@ class ClassScores(NamedTuple):
     class_names: tuple[str, ...]
 
 
-def class_scores(scores: pl.DataFrame, run_id: str) -> ClassScores:
-    """Arrange one run's rows of `records.SCORE_COLUMNS`."""
-    rows = scores.filter(pl.col("run_id") == run_id).sort("sample", "class")
-    num_samples, num_classes = rows["sample"].n_unique(), rows["class"].n_unique()
-    labels_NK = rows["label"].to_numpy().reshape(num_samples, num_classes)
+def class_scores(runs: pl.DataFrame, scores: pl.DataFrame) -> dict[str, ClassScores]:
+    """Arrange the rows of `records.SCORE_COLUMNS`.
+
+    Args:
+        runs: Runs with `run_id`.
+        scores: Scores of some of them, in any order.
+
+    Returns:
+        By run id, in the order of `runs`; a run with a score that is not finite is left out.
+    """
+    tables = scores.partition_by("run_id", as_dict=True)
+    found = ((run_id, tables.get((run_id,))) for run_id in runs["run_id"])
+    arranged = ((run_id, _arrange(rows)) for run_id, rows in found if rows is not None)
+    return {run_id: one for run_id, one in arranged if np.isfinite(one.logits).all()}
+
+
+def _arrange(rows: pl.DataFrame) -> ClassScores:
+    rows = rows.sort("sample", "class")
+    num_classes = rows["class"].n_unique()
+    labels_NK = rows["label"].to_numpy().reshape(-1, num_classes)
     single = bool((labels_NK.sum(1) == 1).all())
     return ClassScores(
-        logits=rows["logit"].to_numpy().reshape(num_samples, num_classes),
+        logits=rows["logit"].to_numpy().reshape(-1, num_classes),
         targets=labels_NK.argmax(1) if single else labels_NK,
         class_names=tuple(rows["class_name"][:num_classes]),
     )
 
 
-def recorded_runs(frames: Frames) -> Sequence[str]:
-    """Return the ids of the runs with finite scores, in the order of `runs`.
+def recorded_scores(frames: Frames) -> dict[str, ClassScores]:
+    """Return the scores of a figure's runs.
 
     Raises:
-        FigureError: If there are none, or more than a figure can show.
+        FigureError: If there are none, or more runs than a figure can show.
     """
     check_run_count(frames, MAX_RUNS)
-    finite = frames.scores.group_by("run_id").agg(pl.col("logit").is_finite().all())
-    known = set(finite.filter(pl.col("logit"))["run_id"])
-    found = [run_id for run_id in frames.runs["run_id"] if run_id in known]
+    found = class_scores(frames.runs, frames.scores)
     if not found:
         raise FigureError("no run has scores; set record.scores: true in the study")
     return found

@@ -1,15 +1,17 @@
 """Which class the best network takes for which on the test part, one matrix for each run."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from fathom.figures.charts import Axis, Chart, Floats, HeatMap, Panel, columns_for
-from fathom.figures.class_scores import class_scores, recorded_runs
+from fathom.figures.class_scores import ClassScores, recorded_scores
 from fathom.figures.frames import FigureError, Frames, run_labels
 from fathom.metrics import confusion
 
-_MOST_NAMES = 20  # beyond this the axes have numbers
+_MOST_NAMES = 20  # beyond this the axes have some numbers
+_STEPS = (2, 5, 10, 20, 50, 100, 200, 500)  # between these
 
 
 class Confusions(NamedTuple):
@@ -33,40 +35,49 @@ def numbers(frames: Frames) -> Confusions:
             labels.
     """
     labels = run_labels(frames)
-    found: list[tuple[str, Floats]] = []
-    names: tuple[str, ...] = ()
-    for run_id in recorded_runs(frames):
-        answers = class_scores(frames.scores, run_id)
-        if answers.targets.ndim == 2:
-            raise FigureError("samples with several labels have no confusion matrix; see pr_curves")
-        counts = confusion(answers.logits, answers.targets).astype(np.float64)
-        totals = counts.sum(1, keepdims=True)
-        shares = np.divide(counts, totals, out=np.full_like(counts, np.nan), where=totals > 0)
-        found.append((labels[run_id], shares))
-        names = answers.class_names
-    return Confusions(tuple(found), names)
+    found = recorded_scores(frames)
+    *_, last = found.values()
+    runs = tuple((labels[run_id], shares(answers)) for run_id, answers in found.items())
+    return Confusions(runs, last.class_names)
+
+
+def shares(answers: ClassScores) -> Floats:
+    """Return `[K, K]`: the share of class i's samples that were answered with j.
+
+    NaN for a class without samples.
+
+    Raises:
+        FigureError: If samples have several labels.
+    """
+    if answers.targets.ndim == 2:
+        raise FigureError("samples with several labels have no confusion matrix; see pr_curves")
+    counts = confusion(answers.logits, answers.targets).astype(np.float64)
+    totals = counts.sum(1, keepdims=True)
+    unknown = np.full_like(counts, np.nan)
+    found: Floats = np.divide(counts, totals, out=unknown, where=totals > 0)
+    return found
 
 
 def chart(numbers: Confusions) -> Chart:
     """Draw one panel for each run."""
     places = np.arange(len(numbers.class_names), dtype=np.float64)
-    names = numbers.class_names if len(numbers.class_names) <= _MOST_NAMES else ()
+    names = _shown_names(numbers.class_names)
     panels = tuple(
         Panel(
             title=label,
-            x=Axis(label="answered", categories=names),
-            y=Axis(label="class", categories=names),
+            x=Axis(label="answered class", categories=names),
+            y=Axis(label="true class", categories=names),
             heat_map=HeatMap(
                 x=places,
                 y=places,
-                z=shares,
+                z=matrix,
                 label="share of the class",
                 scale="linear",
                 low=0.0,
                 high=1.0,
             ),
         )
-        for label, shares in numbers.runs
+        for label, matrix in numbers.runs
     )
     return Chart(
         title="Confusion matrix of the test part",
@@ -74,3 +85,12 @@ def chart(numbers: Confusions) -> Chart:
         columns=columns_for(len(panels), most=3),
         note="Each row is a class, and its shares add up to 1.",
     )
+
+
+def _shown_names(names: Sequence[str]) -> tuple[str, ...]:
+    """Name all classes, or some by their number where there are too many to read."""
+    count = len(names)
+    if count <= _MOST_NAMES:
+        return tuple(names)
+    step = next((step for step in _STEPS if count <= 10 * step), _STEPS[-1])
+    return tuple("" if index % step else str(index) for index in range(count))

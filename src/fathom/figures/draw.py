@@ -20,6 +20,7 @@ from fathom.figures.charts import Bars, Chart, Line, Panel, Points
 from fathom.figures.paint import (
     COLOUR_MAP,
     LINE_STYLES,
+    LONGEST_CATEGORY,
     MARKERS,
     clean,
     colour_norm,
@@ -38,7 +39,7 @@ _METADATA: dict[str, dict[str, Any]] = {
 }
 FORMATS = tuple(_METADATA)
 
-_LEFT, _TOP = 0.8, 0.75  # margins in inches
+_LEFT, _TOP = 0.8, 0.75  # margins in inches; names of categories widen the left one
 
 
 class _Layout:
@@ -48,6 +49,9 @@ class _Layout:
         dense = chart.columns > 4 or len(chart.panels) > 8
         width, height = (5.2, 3.6) if len(chart.panels) <= 2 else (3.6, 2.5)
         self.panel = (2.1, 1.6) if dense else (width, height)
+        if any(panel.y.categories for panel in chart.panels):
+            self.panel = (2.6, 2.6) if dense else (3.2, 3.2)  # a row is as wide as a column
+        self.left = _LEFT + max(map(_names_width, chart.panels))
         self.font_size = 8.0 if dense else 9.0
         self.rows = -(-len(chart.panels) // chart.columns)
         self.entries = _legend_entries(chart)
@@ -63,7 +67,7 @@ class _Layout:
         gap = 0.35 if dense and not _has_mixed_rows(chart) else 0.75
         gap = self.right + 0.5 if self.direct else gap
         self.gaps = (gap, (0.55 if dense else 0.75) + inner_ticks)
-        self.width = max(_LEFT + _extent(chart.columns, self.panel[0], gap) + self.right, 5.5)
+        self.width = max(self.left + _extent(chart.columns, self.panel[0], gap) + self.right, 5.5)
         self.legend_columns = max(1, int((self.width - 0.3) / (0.75 + 0.075 * longest)))
         legend_rows = 0 if self.direct else -(-len(self.entries) // self.legend_columns)
         self.note = textwrap.fill(clean(chart.note, 400), int(14.5 * self.width))
@@ -73,7 +77,7 @@ class _Layout:
 
     def margins(self) -> dict[str, float]:
         return {
-            "left": _LEFT / self.width,
+            "left": self.left / self.width,
             "right": 1 - self.right / self.width,
             "bottom": self.bottom / self.height,
             "top": 1 - _TOP / self.height,
@@ -84,8 +88,14 @@ class _Layout:
 
 def _tick_height(panel: Panel) -> float:
     """Estimate how far down the names of the categories reach when they are turned."""
-    lengths = [len(clean(category, 24)) for category in panel.x.categories]
+    lengths = [len(clean(category, LONGEST_CATEGORY)) for category in panel.x.categories]
     return 0.052 * max(lengths) if sum(lengths) > 30 else 0.0
+
+
+def _names_width(panel: Panel) -> float:
+    """Estimate how far to the left the names of the categories reach, beyond numbers."""
+    lengths = [len(clean(category, LONGEST_CATEGORY)) for category in panel.y.categories]
+    return max(0.0, 0.065 * max(lengths, default=0) - 0.3)
 
 
 def _has_mixed_rows(chart: Chart) -> bool:
@@ -146,7 +156,7 @@ def save(figure: Figure, path: Path) -> None:
     Raises:
         StoreError: If the file cannot be written.
     """
-    kind, content = path.suffix[1:], io.BytesIO()
+    kind, content = path.suffix[1:].lower(), io.BytesIO()
     with _quiet(), matplotlib.rc_context({"svg.hashsalt": "fathom"}):
         figure.savefig(content, format=kind, dpi=150, metadata=_METADATA[kind])
     with writing(path, content.tell()):
@@ -181,7 +191,8 @@ def _hide_inner_labels(chart: Chart, axes: Sequence[Axes]) -> None:
         left = chart.panels[index - 1] if index % chart.columns else None
         if left is not None and left.y.label == panel.y.label:
             ax.set_ylabel("")
-            ax.tick_params(labelleft=panel.heat_map is not None)
+            named = bool(panel.y.categories) and left.y.categories == panel.y.categories
+            ax.tick_params(labelleft=panel.heat_map is not None and not named)
         below = index + chart.columns
         if below < len(chart.panels) and chart.panels[below].x.label == panel.x.label:
             ax.set_xlabel("")

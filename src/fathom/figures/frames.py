@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 
 from fathom.errors import FathomError, suggestion
-from fathom.records import PREDICTION_COLUMNS, SCORE_COLUMNS, Column
+from fathom.records import HISTOGRAM_COLUMNS, PREDICTION_COLUMNS, SCORE_COLUMNS, Column
 
 REPLICATE = "seed"  # repeats of one cell: summarised by median and range, never told apart
 BASIC = ("activation", "init", "depth")  # columns that the runs always have, swept or not
@@ -35,6 +35,10 @@ def _no_scores() -> pl.DataFrame:
     return _empty(SCORE_COLUMNS)
 
 
+def _no_histograms() -> pl.LazyFrame:
+    return _empty(HISTOGRAM_COLUMNS).lazy()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Frames:
     """The measurements of one study.
@@ -48,6 +52,8 @@ class Frames:
         predictions: `records.PREDICTION_COLUMNS`; a run without rows has no prediction.
         obstacles: Why, for each such run id.
         scores: `records.SCORE_COLUMNS` of the runs that recorded them.
+        histograms: `records.HISTOGRAM_COLUMNS` of the runs that recorded them, read when collected,
+            for there may be a lot of them.
         study_runs: All runs of the study when `runs` is a choice of them, so that a value keeps its
             colour whatever is chosen.
     """
@@ -59,6 +65,7 @@ class Frames:
     predictions: pl.DataFrame = field(default_factory=_no_predictions)
     obstacles: Mapping[str, str] = field(default_factory=dict)
     scores: pl.DataFrame = field(default_factory=_no_scores)
+    histograms: pl.LazyFrame = field(default_factory=_no_histograms)
     study_runs: pl.DataFrame | None = None
 
     @property
@@ -144,6 +151,7 @@ def select(frames: Frames, **wanted: object) -> Frames:
         layers=frames.layers.filter(pl.col("run_id").is_in(ids)),
         predictions=frames.predictions.filter(pl.col("run_id").is_in(ids)),
         scores=frames.scores.filter(pl.col("run_id").is_in(ids)),
+        histograms=frames.histograms.filter(pl.col("run_id").is_in(ids)),
         study_runs=frames.study_runs if frames.study_runs is not None else frames.runs,
     )
 

@@ -2,7 +2,6 @@
 
 from typing import Final
 
-import numpy as np
 import polars as pl
 
 from fathom.figures.class_scores import class_scores
@@ -13,6 +12,19 @@ _OVERALL: Final = (
     *(f"{name}_{mean}" for mean in ("micro", "macro") for name in ("precision", "recall", "f1")),
     "mean_average_precision",
 )
+# What a short table shows, and how it is called there.
+SHOWN_METRICS: Final = {
+    "accuracy": "accuracy",
+    "precision_macro": "precision",
+    "recall_macro": "recall",
+    "f1_macro": "F1",
+    "mean_average_precision": "average precision",
+}
+METRICS_NOTE: Final = (
+    "Each run's best network on the test part; precision, recall, F1 and average precision are "
+    "means over the classes that have samples."
+)
+
 _OF_A_CLASS: Final = ("precision", "recall", "f1", "average_precision")
 
 
@@ -58,11 +70,6 @@ def class_table(runs: pl.DataFrame, scores: pl.DataFrame) -> pl.DataFrame:
 
 
 def _measured(runs: pl.DataFrame, scores: pl.DataFrame) -> list[tuple[str, str, Metrics]]:
-    known = set(scores["run_id"].unique())
-    found = []
-    for run_id, name in runs.select("run_id", "name").iter_rows():
-        if run_id in known:
-            answers = class_scores(scores, run_id)
-            if np.isfinite(answers.logits).all():
-                found.append((run_id, name, measure(*answers)))
-    return found
+    names = dict(runs.select("run_id", "name").iter_rows())
+    answers = class_scores(runs, scores)
+    return [(run_id, names[run_id], measure(*found)) for run_id, found in answers.items()]

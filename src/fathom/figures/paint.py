@@ -11,6 +11,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator
 from fathom.figures.charts import Axis, Bars, Dash, Floats, HeatMap, Line, Marker, Panel, Points
 
 COLOUR_MAP = "viridis"
+LONGEST_CATEGORY = 24  # characters of a name at a tick
 
 _NOT_A_NUMBER = "#c8c8c8"
 LINE_STYLES: dict[Dash, Any] = {  # Any: matplotlib types a style as a union of literals
@@ -68,6 +69,9 @@ def paint_panel(ax: Axes, panel: Panel, *, font_size: float) -> None:
         target.label.set_fontsize(font_size)
     if panel.x.categories:
         _name_categories(ax, panel.x)
+    if panel.y.categories:
+        ax.set_yticks(*_ticks(panel.y), parse_math=False)
+        ax.set_ylim(len(panel.y.categories) - 0.5, -0.5)
 
 
 def _set_scales(ax: Axes, panel: Panel) -> None:
@@ -80,10 +84,10 @@ def _set_scales(ax: Axes, panel: Panel) -> None:
 
 
 def _name_categories(ax: Axes, axis: Axis) -> None:
-    names = [clean(name, 24) for name in axis.categories]
+    places, names = _ticks(axis)
     turned = sum(map(len, names)) > 30
     ax.set_xticks(
-        range(len(names)),
+        places,
         names,
         rotation=45 if turned else 0,
         ha="right" if turned else "center",
@@ -91,6 +95,12 @@ def _name_categories(ax: Axes, axis: Axis) -> None:
         parse_math=False,
     )
     ax.grid(False, axis="x")
+
+
+def _ticks(axis: Axis) -> tuple[list[int], list[str]]:
+    """Return the places of the named categories, and their names."""
+    named = {place: name for place, name in enumerate(axis.categories) if name}
+    return list(named), [clean(name, LONGEST_CATEGORY) for name in named.values()]
 
 
 def shown(values: Floats, *, log: bool) -> Floats:

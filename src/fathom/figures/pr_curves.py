@@ -5,13 +5,13 @@ from typing import NamedTuple
 import numpy as np
 
 from fathom.figures.charts import Axis, Chart, Floats, Line, Panel, columns_for
-from fathom.figures.class_scores import class_scores, recorded_runs
+from fathom.figures.class_scores import ClassScores, recorded_scores
 from fathom.figures.frames import FigureError, Frames, run_labels
 from fathom.figures.palette import category
-from fathom.metrics import precision_recall
+from fathom.metrics import Curve, precision_recall
 
 MAX_CLASSES = 20  # curves beyond this cannot be told apart
-_MOST_POINTS = 200
+_MOST_POINTS = 120  # of a curve; evenly along what is seen of it
 
 
 class PrCurve(NamedTuple):
@@ -37,28 +37,36 @@ class PrCurves(NamedTuple):
 
 
 def numbers(frames: Frames) -> PrCurves:
-    """Compute the curves; of a long one every so many points are kept, both ends included.
+    """Compute the curves; of a long one some points are kept, both ends included.
 
     Raises:
         FigureError: If no run has scores, there are more than 12 runs or more than 20 classes.
     """
     labels = run_labels(frames)
-    found = []
-    for run_id in recorded_runs(frames):
-        answers = class_scores(frames.scores, run_id)
-        if len(answers.class_names) > MAX_CLASSES:
-            count = len(answers.class_names)
-            raise FigureError(f"{count} classes are too many for one panel; {MAX_CLASSES} at most")
-        curves = []
-        for curve in precision_recall(*answers):
-            keep = np.unique(np.linspace(0, len(curve.recall) - 1, _MOST_POINTS).round())
-            order = keep.astype(int)[::-1]
-            kept = PrCurve(
-                curve.name, curve.recall[order], curve.precision[order], curve.average_precision
-            )
-            curves.append(kept)
-        found.append((labels[run_id], tuple(curves)))
-    return PrCurves(tuple(found))
+    found = recorded_scores(frames)
+    return PrCurves(tuple((labels[run_id], curves(one)) for run_id, one in found.items()))
+
+
+def curves(answers: ClassScores) -> tuple[PrCurve, ...]:
+    """Compute the curves of one run.
+
+    Raises:
+        FigureError: If there are more than 20 classes.
+    """
+    count = len(answers.class_names)
+    if count > MAX_CLASSES:
+        raise FigureError(f"{count} classes are too many for one panel; {MAX_CLASSES} at most")
+    return tuple(_thinned(curve) for curve in precision_recall(*answers))
+
+
+def _thinned(curve: Curve) -> PrCurve:
+    """Keep points at even distances along a curve, from recall 0 on."""
+    recall, precision = curve.recall[::-1], curve.precision[::-1]
+    steps = np.abs(np.diff(recall)) + np.abs(np.diff(precision))
+    way = np.concatenate([[0.0], np.cumsum(np.nan_to_num(steps))])
+    places = np.searchsorted(way, np.linspace(0, way[-1], _MOST_POINTS))
+    kept = np.unique(np.concatenate([[0], places, [len(way) - 1]]))
+    return PrCurve(curve.name, recall[kept], precision[kept], curve.average_precision)
 
 
 def chart(numbers: PrCurves) -> Chart:
@@ -68,13 +76,13 @@ def chart(numbers: PrCurves) -> Chart:
             title=label,
             x=Axis(label="recall", high=1.0),
             y=Axis(label="precision", high=1.0),
-            lines=tuple(_line(index, curve) for index, curve in enumerate(curves)),
+            lines=tuple(_line(index, curve) for index, curve in enumerate(of_classes)),
         )
-        for label, curves in numbers.runs
+        for label, of_classes in numbers.runs
     )
     means = (
-        f"{label} {np.nanmean([curve.average_precision for curve in curves]):.3f}"
-        for label, curves in numbers.runs
+        f"{label} {np.nanmean([curve.average_precision for curve in of_classes]):.3f}"
+        for label, of_classes in numbers.runs
     )
     return Chart(
         title="Precision and recall of each class",

@@ -120,9 +120,14 @@ class Forecast(NamedTuple):
         others = self.surprises + self.failures
         parts = []
         if expected + others:
+            rest = f", and so did {self.surprises} of the other {others}" if others else ""
             parts.append(
                 f"Theory expected {expected} of {expected + others} runs to train; {self.hits} of "
-                f"these did, and so did {self.surprises} of the other {others}."
+                f"these did{rest}."
+            )
+        if self.disappointments > self.hits:
+            parts.append(
+                "It looks at the start alone: too few steps or too small a rate are not in it."
             )
         if self.unknown:
             parts.append(f"Not known whether they trained: {self.unknown}.")

@@ -1,7 +1,5 @@
 """Orthogonal weights."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Final
 
 import torch
@@ -9,6 +7,7 @@ from torch import Tensor
 
 from fathom.initializers.base import NORMAL, Initializer, normal_bias, store
 from fathom.registry import check_number
+from fathom.threads import one_thread
 
 _SOURCE: Final = (
     "Saxe et al. 2014, arXiv:1312.6120; uniform by Mezzadri 2007, arXiv:math-ph/0609050"
@@ -56,20 +55,9 @@ def _orthonormalize(matrix: Tensor) -> Tensor:
     """Turn a matrix of normal draws into a uniformly distributed one with orthonormal vectors."""
     if matrix.shape[0] < matrix.shape[1]:
         return _orthonormalize(matrix.T).T
-    with _one_thread():
+    with one_thread():  # the last bits of a QR depend on how many there are
         q, r = torch.linalg.qr(matrix)
     return torch.where(r.diagonal() < 0, -q, q)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Let torch compute on one thread: the last bits of a QR depend on how many there are."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 FACTORIES: Final = (orthogonal,)

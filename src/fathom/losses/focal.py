@@ -27,8 +27,9 @@ def focal(alpha: float = 1.0, gamma: float = 2.0) -> Loss:
 
     The course form weighs class k by w_k = alpha t_k + (1 - alpha) (1 - t_k). It multiplies t_k,
     so that with one label per sample only w_y = alpha is left: alpha scales the loss as a whole and
-    does not balance classes. Hence the default of 1 (study 003 used 0.1; Lin et al. use 0.25 for
-    two classes, where 1 - alpha weighs the other one). Not covered: one alpha for each class.
+    does not balance classes. Hence the default of 1 (the study behind `loss-duel` used 0.1; Lin et
+    al. use 0.25 for two classes, where 1 - alpha weighs the other one). Not covered: one alpha for
+    each class.
 
     With the log odds m = x_y - ln sum_{j != y} e^(x_j) the probability is p = sigmoid(m), and
         dE/dm = alpha (1 - p)^gamma (gamma p ln p - (1 - p)),

@@ -23,7 +23,7 @@ def hinge(margin: float = 1.0) -> Loss:
     violation alone; squared violations.
 
     Args:
-        margin: From 0 to 1e6; study 003 used 5.
+        margin: From 0 to 1e6; the study behind `loss-duel` used 5.
 
     Raises:
         ValueError: If the margin is not in this range.

@@ -10,12 +10,20 @@ from torch import Tensor, nn
 
 from fathom.activations import ACTIVATIONS
 from fathom.architectures import ARCHITECTURES
-from fathom.architectures.base import Act, Architecture, ImageShape, Network, image_shape, reset
+from fathom.architectures.base import (
+    Act,
+    Architecture,
+    ImageShape,
+    Network,
+    image_shape,
+    reset,
+    torch_seeded,
+)
 from fathom.architectures.count import Counts, count
 from fathom.errors import FathomError
 from fathom.initializers import INITIALIZERS, fans, layer_initializers
 from fathom.models.mlp import MLP, layer_sizes, num_parameters
-from fathom.seeds import generator
+from fathom.seeds import derive_seed, generator
 from fathom.spec.grid import ModelConfig, Run
 
 
@@ -25,7 +33,11 @@ def is_mlp(model: ModelConfig) -> bool:
 
 
 def new_network(
-    model: ModelConfig, sample_shape: Sequence[int], num_classes: int, dtype: torch.dtype
+    model: ModelConfig,
+    sample_shape: Sequence[int],
+    num_classes: int,
+    dtype: torch.dtype,
+    seed: int = 0,
 ) -> Network:
     """Build a network whose parameters are still to be drawn or loaded.
 
@@ -34,12 +46,13 @@ def new_network(
         sample_shape: Shape of a sample of the data.
         num_classes: Number of logits.
         dtype: Floating-point type of parameters and activations.
+        seed: Keys what a user's own module draws by itself while it is built.
 
     Returns:
         A module `[B, I] -> [B, K]`; an image network takes `[B, C, H, W]` as well.
 
     Raises:
-        FathomError: If the data do not fit the architecture.
+        FathomError: If the data do not fit the architecture, or a user's own module cannot be used.
     """
     activations = [ACTIVATIONS.build(choice) for choice in model.activation]
     architecture = ARCHITECTURES.build(model.name)
@@ -48,10 +61,11 @@ def new_network(
         return MLP(sizes, activations, dtype, model.norm, model.skip)
     shape = _image_shape(architecture, sample_shape)
     (phi,) = activations
-    with _explained(architecture), torch.device("meta"):
+    device = torch.device("cpu" if architecture.own else "meta")
+    with _explained(architecture), torch_seeded(seed), device:
         network = architecture.build(shape, num_classes, lambda: Act(phi))
     network.register_forward_pre_hook(functools.partial(_as_images, shape))
-    return network.to_empty(device="cpu").to(dtype)
+    return (network if architecture.own else network.to_empty(device="cpu")).to(dtype)
 
 
 def _as_images(
@@ -68,13 +82,16 @@ def initial_network(
 
     The weights of every measured layer are drawn by the run's initializer, in float64. The key of
     their generator names the study's seed, the replicate and the layer, and nothing else: networks
-    that differ in activation, depth or initializer share their base draws layer by layer.
+    that differ in activation, depth or initializer share their base draws layer by layer. All else
+    of a user's own module is drawn as the module draws it, in float32, keyed likewise.
 
     Raises:
         FathomError: If the data do not fit the architecture.
     """
-    network = new_network(run.model, sample_shape, num_classes, dtype)
-    reset(network, generator(run.study_seed, "learned", run.seed))
+    own = derive_seed(run.study_seed, "own", run.seed)
+    network = new_network(run.model, sample_shape, num_classes, dtype, own)
+    if not ARCHITECTURES.build(run.model.name).own:
+        reset(network, generator(run.study_seed, "learned", run.seed))
     layers = network.measured()
     phis = [ACTIVATIONS.build(choice) for choice in run.model.activation]
     if not is_mlp(run.model):
@@ -99,7 +116,7 @@ def count_network(model: ModelConfig, sample_shape: Sequence[int], num_classes: 
     if architecture.build is not None:
         shape = _image_shape(architecture, sample_shape)
         with _explained(architecture):
-            return count(architecture, shape, num_classes)
+            return count(model.name, shape, num_classes)
     num_features = math.prod(sample_shape)
     sizes = layer_sizes(num_features, model.hidden, num_classes)
     return Counts(

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from fathom.activations import ACTIVATIONS, Activation
+from fathom.activations.base import Order, unit_order
 from fathom.architectures.base import Act, MeasuredLayer, Network, measured
 from fathom.initializers import INITIALIZERS, layer_initializers
 from fathom.seeds import generator
@@ -104,14 +105,19 @@ def _norm(norm: Norm, num_units: int, dtype: torch.dtype) -> nn.Module:
     return _BatchNorm(num_units, dtype) if norm == "batch_norm" else nn.Identity()
 
 
+def _moved(order: Order, h: Tensor, x: Tensor) -> Tensor:
+    """Put the units of each sample of `h [B, O]` in order; autograd sends gradients back."""
+    return h.gather(1, unit_order(order, h.detach().T, x.detach().T).T)
+
+
 class MLP(Network):
-    """Linear layers with an elementwise activation between them, as they are or with remedies.
+    """Linear layers with an activation between them, as they are or with remedies.
 
     Its parameters are not set: they are drawn or loaded.
 
     Args:
         sizes: (fan_in, fan_out) of each linear layer.
-        activations: One fewer than the layers.
+        activations: One fewer than the layers; one with an order moves a layer's units.
         dtype: Floating-point type of parameters and activations.
         norm: What stands between a hidden linear layer and its activation.
         skip: `residual` adds a hidden layer's input to its activation where the widths are equal.
@@ -133,7 +139,9 @@ class MLP(Network):
             linears = [nn.Linear(i, o, dtype=dtype) for i, o in sizes]
         self.layers = nn.ModuleList(linears).to_empty(device="cpu")
         self.norms = nn.ModuleList(_norm(norm, o, dtype) for _, o in sizes[:-1])
-        self.acts = nn.ModuleList(Act(phi) for phi in activations)
+        phis = [phi.between(i, o) for phi, (i, o) in zip(activations, sizes, strict=False)]
+        self.acts = nn.ModuleList(Act(phi) for phi in phis)
+        self._orders = [phi.order for phi in phis]
 
     def measured(self) -> Sequence[MeasuredLayer]:
         """Return the linear maps from the input to the output."""
@@ -142,7 +150,9 @@ class MLP(Network):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the logits of a batch `[B, I]`."""
-        for linear, norm, act in zip(self.layers, self.norms, self.acts, strict=False):
-            y = act(norm(linear(x)))
+        hidden = zip(self.layers, self.norms, self._orders, self.acts, strict=False)
+        for linear, norm, order, act in hidden:
+            h = norm(linear(x))
+            y = act(h if order is None else _moved(order, h, x))
             x = x + y if has_skip(self.skip, x.shape[1], y.shape[1]) else y
         return self.layers[-1](x)  # type: ignore[no-any-return]  # a module list forgets types

@@ -4,7 +4,8 @@ Every formula is in a form that neither overflows nor cancels. At a kink the slo
 torch's own backward uses. At +-inf both give their limits, and NaN gives NaN: comparisons answer
 False for NaN, so `_keep_nan` puts it back where they decide.
 
-Not covered: activations that mix elements, such as sort.
+`sort` and `permute` move a layer's units and leave the numbers as they are: here they are the
+identity, and `layers.Reordering` does the rest.
 """
 
 import functools
@@ -35,10 +36,13 @@ class Activation(NamedTuple):
     Attributes:
         value: phi.
         slope: phi'.
+        order: What a sample's units are put in the order of before phi: their `own` numbers, or
+            the `input` of the layer; empty where they stay.
     """
 
     value: Callable[..., Array]
     slope: Callable[..., Array]
+    order: Literal["", "own", "input"] = ""
 
 
 def activation(name: str, **parameters: object) -> Activation:
@@ -60,9 +64,9 @@ def activation(name: str, **parameters: object) -> Activation:
     if name not in ACTIVATIONS:
         raise ValueError(f"activation: got {name!r}; must be one of {', '.join(ACTIVATIONS)}")
     quiet = np.errstate(over="ignore", divide="ignore", invalid="ignore")
-    return Activation(
-        *(quiet(functools.partial(function, **parameters)) for function in ACTIVATIONS[name])
-    )
+    phi = ACTIVATIONS[name]
+    value, slope = (quiet(functools.partial(f, **parameters)) for f in (phi.value, phi.slope))
+    return phi._replace(value=value, slope=slope)
 
 
 def _keep_nan(h: Array, result: Array | Flags | float) -> Array:
@@ -286,4 +290,6 @@ ACTIVATIONS: Final[dict[str, Activation]] = {
     "cos": Activation(np.cos, _cos_slope),
     "tan": Activation(np.tan, _tan_slope),
     "spline_sigmoid": Activation(spline_sigmoid, spline_sigmoid_slope),
+    "sort": Activation(_identity, _identity_slope, "own"),
+    "permute": Activation(_identity, _identity_slope, "input"),
 }

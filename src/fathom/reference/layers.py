@@ -48,7 +48,8 @@ class Linear:
         bias_O: b; copied.
 
     Attributes:
-        pre_BO: y of the last `forward`: the pre-activations h, where an activation follows.
+        input_BI: x of the last `forward`.
+        pre_BO: y of it: the pre-activations h, where an activation follows.
         grad_pre_BO: dL/dy of the last `backward`.
     """
 
@@ -61,7 +62,7 @@ class Linear:
 
     def forward(self, x_BI: Array, *, training: bool = False) -> Array:
         """Return x W + b."""
-        self._x_BI = x_BI
+        self.input_BI = x_BI
         self.pre_BO: Array = x_BI @ self.parameters["weight"] + self.parameters["bias"]
         return self.pre_BO
 
@@ -72,7 +73,7 @@ class Linear:
         below do nothing but bring the summed index to the middle.
         """
         self.grad_pre_BO = grad_BO
-        self.gradients = {"weight": self._x_BI.T @ grad_BO, "bias": grad_BO.sum(0)}
+        self.gradients = {"weight": self.input_BI.T @ grad_BO, "bias": grad_BO.sum(0)}
         return grad_BO @ self.parameters["weight"].T
 
 
@@ -100,6 +101,36 @@ class Elementwise:
     def backward(self, grad_BO: Array) -> Array:
         """Apply the chain rule: dy_j/dh_i is phi'(h_i) for i = j and 0 otherwise."""
         return grad_BO * self.phi.slope(self.argument_BI)
+
+
+@final
+class Reordering:
+    """y is each sample's x in another order: that of its own numbers, or of a layer's input.
+
+    Args:
+        linear: The layer whose input decides; None where x decides itself. Equal numbers stay in
+            the order in which they come.
+    """
+
+    def __init__(self, linear: Linear | None) -> None:
+        self.parameters: dict[str, Array] = {}
+        self.gradients: dict[str, Array] = {}
+        self.linear = linear
+
+    def forward(self, x_BI: Array, *, training: bool = False) -> Array:
+        """Return y_bo = x_bk, where k is the o-th unit in the order."""
+        deciding_BI = x_BI if self.linear is None else self.linear.input_BI
+        self._unit_BO = np.argsort(deciding_BI, 1, kind="stable")
+        return np.take_along_axis(x_BI, self._unit_BO, 1)
+
+    def backward(self, grad_BO: Array) -> Array:
+        """Apply the chain rule: dy_o/dx_i is 1 where unit i came to place o, and 0 elsewhere.
+
+        A small change of what decides does not change the order, so that no gradient goes there.
+        """
+        grad_BI = np.empty_like(grad_BO)
+        np.put_along_axis(grad_BI, self._unit_BO, grad_BO, 1)
+        return grad_BI
 
 
 @final

@@ -17,6 +17,7 @@ from fathom.reference.layers import (
     Layer,
     LayerNorm,
     Linear,
+    Reordering,
     Residual,
     backward,
     forward,
@@ -47,7 +48,8 @@ def multilayer_perceptron(
 
     Args:
         weights: One entry for each linear layer, the output layer last; copied.
-        activations: One fewer, such as `activation("relu")`.
+        activations: One fewer, such as `activation("relu")`. The order of a layer's inputs can be
+            given to as many units only: where the width changes, `permute` moves none.
         norm: What stands between each hidden linear layer and its activation.
         skip: Whether a hidden block (linear, norm, activation) that keeps its width is added to its
             input instead of replacing it.
@@ -58,9 +60,12 @@ def multilayer_perceptron(
     layers: list[Layer] = []
     for (weight_IO, bias_O), phi in zip(weights[:-1], activations, strict=True):
         fan_in, fan_out = weight_IO.shape
-        block: list[Layer] = [Linear(weight_IO, bias_O), Elementwise(phi)]
+        linear = Linear(weight_IO, bias_O)
+        block: list[Layer] = [linear, Elementwise(phi)]
         if norm != "none":
             block.insert(1, NORMS[norm](fan_out))
+        if phi.order == "own" or (phi.order == "input" and fan_in == fan_out):
+            block.insert(-1, Reordering(linear if phi.order == "input" else None))
         layers += [Residual(block)] if skip and fan_in == fan_out else block
     return [*layers, Linear(*weights[-1])]
 

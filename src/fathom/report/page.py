@@ -6,6 +6,7 @@ import html
 import json
 import re
 from collections.abc import Mapping, Sequence
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from fathom.losses import LossStep
 from fathom.report.images import write_images
 from fathom.report.pack import pack
 from fathom.report.payload import charts, compress, prediction_table, study_table, to_script
+from fathom.report.scored import scored_table
 from fathom.store.commit import commit
 
 _SCRIPTS = (
@@ -91,10 +93,33 @@ def render_page(
         left_out: Why a figure is missing, for each.
         loss_steps: How far each loss steps at its rate.
     """
-    from plotly.offline import get_plotlyjs  # half a second that only reports should pay
+    elements = data_elements(
+        frames,
+        title=title,
+        study_yaml=study_yaml,
+        facts=facts,
+        files=files,
+        left_out=left_out,
+        loss_steps=loss_steps,
+    )
+    return assemble(elements, title=title)
 
-    library = get_plotlyjs()
-    program = _program()
+
+def data_elements(
+    frames: Frames,
+    *,
+    title: str,
+    study_yaml: str,
+    facts: Mapping[str, str],
+    files: Mapping[str, list[str]],
+    left_out: Mapping[str, str],
+    loss_steps: Sequence[LossStep] = (),
+) -> dict[str, str]:
+    """Return what the page holds of a study: the texts of its data elements, by their ids.
+
+    An open page is built again from other texts when these replace the old ones and the event
+    `newdata` is sent to the window. The arguments are those of `render_page`.
+    """
     run_ids = frames.runs["run_id"].to_list()
     packed = pack(run_ids, frames.epochs, frames.layers)
     judged = verdict_table(frames)
@@ -110,18 +135,65 @@ def render_page(
         files=files,
         left_out={**left_out, **without},
     )
+    return {
+        "study": to_script(study),
+        "charts": _compressed_json(made),
+        "predictions": _compressed_json(prediction_table(frames, judged)),
+        "scored": _compressed_json(scored_table(frames)),
+        "measurements": compress(packed.content),
+    }
+
+
+def assemble(
+    elements: Mapping[str, str], *, title: str, more_scripts: Sequence[str] = (), policy: str = ""
+) -> str:
+    """Put a page together.
+
+    Args:
+        elements: From `data_elements`.
+        title: The study's name.
+        more_scripts: Programs that run after the page's own.
+        policy: What the page may do; only its own scripts, and no connection, where left out.
+    """
+    programs = (_program(), *more_scripts)
     return fill(
         _asset("page.html"),
-        policy=f"script-src {_hash(program)} {_hash(library)}",
+        policy=policy or page_policy(),
         title=html.escape(title),
         style=_asset("page.css"),
-        study=to_script(study),
-        charts=_compressed_json(made),
-        predictions=_compressed_json(prediction_table(frames, judged)),
-        measurements=compress(packed.content),
-        library=compress(library.encode()),
-        program=program,
+        library=_library()[1],
+        programs="\n".join(f"<script>{program}</script>" for program in programs),
+        **elements,
     )
+
+
+def page_policy(more_scripts: Sequence[str] = (), *, connects: bool = False) -> str:
+    """Write the Content-Security-Policy: which scripts run, and nothing from anywhere.
+
+    Args:
+        more_scripts: Programs that may run beside the page's own and the plotting library.
+        connects: Whether the page may ask the server that it came from.
+    """
+    scripts = (_program(), _library()[0], *more_scripts)
+    rules = [
+        "default-src 'none'",
+        f"script-src {' '.join(map(_hash, scripts))}",
+        *(["connect-src 'self'"] if connects else []),
+        "style-src 'unsafe-inline'",
+        "img-src data: blob:",
+        "base-uri 'none'",
+        "form-action 'none'",
+    ]
+    return "; ".join(rules)
+
+
+@cache
+def _library() -> tuple[str, str]:
+    """Return the plotting library as text and as it is embedded."""
+    from plotly.offline import get_plotlyjs  # half a second that only reports should pay
+
+    text = get_plotlyjs()
+    return text, compress(text.encode())
 
 
 def fill(template: str, **parts: str) -> str:
@@ -140,7 +212,7 @@ def _asset(name: str) -> str:
 def _program() -> str:
     """Join the page's scripts in one scope of their own."""
     body = "\n".join(_asset(f"{name}.js") for name in _SCRIPTS)
-    return f'"use strict";\n(() => {{\n{body}}})();\n'
+    return f'"use strict";\n(function buildPage() {{\n{body}}})();\n'
 
 
 def _compressed_json(value: Any) -> str:  # noqa: ANN401 - any JSON value

@@ -20,10 +20,11 @@ from fathom.figures.frames import (
     number_text,
     values,
 )
+from fathom.figures.metric_tables import METRICS_NOTE, SHOWN_METRICS, metric_table
 from fathom.figures.palette import style_of
 from fathom.figures.predicted_panels import Overlay, Profile, overlay_chart
 from fathom.figures.prediction_by_layer import overlays
-from fathom.figures.training_summary import CONVERGED_NOTE, SUMMARISED, training_summary
+from fathom.figures.training_summary import BEST_NOTE, CONVERGED_NOTE, SUMMARISED, training_summary
 from fathom.figures.verdict_table import TRAINED_NOTE, forecast
 from fathom.losses import LossStep, compare_steps
 from fathom.losses.scales import FIRST_STEP_NOTE
@@ -31,8 +32,13 @@ from fathom.report.pack import LAYER_QUANTITIES, METRICS, Packed
 
 MAX_LAYERS: Final = 25  # of one network in the page's charts of layers; the image files have all
 
-_RUN_FACTS = ("run_id", "name", "outcome", "reason", "epochs_run", "diverged_step", "elapsed_s")
-_COURSE = (*(f"mean_{name}" for name in SUMMARISED), "converged_epoch")
+_RUN_FACTS = (
+    *("run_id", "name", "outcome", "reason", "epochs_run", "diverged_step", "best_epoch"),
+    "elapsed_s",
+)
+_BEST = tuple(f"best_epoch_{name}" for name in ("test_accuracy", "test_loss"))
+_COURSE = (*(f"mean_{name}" for name in SUMMARISED), *_BEST, "converged_epoch")
+_SCORED = {f"scored_{name}": name for name in SHOWN_METRICS}
 _MOMENTS = ("predicted", "start", "end")
 _JUDGED = (
     "span_predicted",
@@ -77,6 +83,8 @@ def run_table(frames: Frames, judged: pl.DataFrame) -> dict[str, list[Any]]:
         frames: The measurements.
         judged: Of `verdict_table`.
     """
+    metrics = metric_table(frames.runs, frames.scores)
+    scored = metrics.select("run_id", **{ours: pl.col(name) for ours, name in _SCORED.items()})
     table = (
         frames.runs
         .select(_RUN_FACTS)
@@ -84,7 +92,8 @@ def run_table(frames: Frames, judged: pl.DataFrame) -> dict[str, list[Any]]:
         .join(training_summary(frames), on="run_id", maintain_order="left")
         .join(gradient_spans(frames), on="run_id", maintain_order="left")
         .join(judged, on="run_id", maintain_order="left")
-        .select(*_RUN_FACTS, *METRICS, *_COURSE, "span_start", "span_end", *_JUDGED)
+        .join(scored, on="run_id", how="left", maintain_order="left")
+        .select(*_RUN_FACTS, *METRICS, *_COURSE, *_SCORED, "span_start", "span_end", *_JUDGED)
     )
     columns = {name: [plain_number(v) for v in table[name]] for name in table.columns}
     for setting in frames.all_settings:
@@ -210,6 +219,9 @@ def study_table(
             "note": TRAINED_NOTE if expected.num_predicted else "",
         },
         "converged_note": CONVERGED_NOTE,
+        "best_note": BEST_NOTE,
+        "scored": {f"scored_{name}": title for name, title in SHOWN_METRICS.items()},
+        "scored_note": METRICS_NOTE,
         "losses": loss_table(loss_steps),
         "files": dict(files),
         "left_out": list(left_out.items()),

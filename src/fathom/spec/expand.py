@@ -157,6 +157,9 @@ def _no_mlp(study: StudyModel, cell: Cell) -> Iterator[Fault]:
         yield ("engine",), message
     if isinstance(cell["activation"], tuple):
         yield ("activation",), f"per_layer is for mlp; give {name} one activation"
+    elif ACTIVATIONS.build(cell["activation"]).order is not None:
+        moves = f"{cell['activation'].name} moves a layer's units, which an mlp alone does here"
+        yield ("activation",), f"{moves}; give {name} an elementwise activation"
     for key in ("norm", "skip"):
         if cell[f"model.{key}"] != "none":
             known = ARCHITECTURES.parameters(name)

@@ -3,6 +3,7 @@
 import hashlib
 import itertools
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Hashable, Iterable, Sequence
 from typing import Final
@@ -26,10 +27,11 @@ def slug(name: str) -> str:
     Returns:
         Letters, digits, `.`, `_` and `-`; at most 80 characters; never hidden, empty or reserved.
 
-    >>> slug("he-factor"), slug("../Etc")
-    ('he-factor', 'etc-de8fd3')
+    >>> slug("he-factor"), slug("../Etc"), slug("étude")[:6]
+    ('he-factor', 'etc-de8fd3', 'etude-')
     """
-    safe = _FORBIDDEN.sub("-", name.lower()).strip("._-")[:LONGEST]
+    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
+    safe = _FORBIDDEN.sub("-", plain.lower()).strip("._-")[:LONGEST]
     if not safe or _RESERVED.fullmatch(safe):
         safe = f"study-{safe}"
     return name if safe == name else f"{safe[: LONGEST - 7].strip('._-')}-{_hash(name)}"

@@ -1,11 +1,12 @@
-"""Modules of the user's own, from which a study may take activations and initializers by path."""
+"""Modules of the user's own, from which a study may take activations and the like by path."""
 
 from typing import Final
 
 from fathom.activations import ACTIVATIONS
+from fathom.architectures import ARCHITECTURES
 from fathom.initializers import INITIALIZERS
 
-_OPEN: Final = (ACTIVATIONS, INITIALIZERS)  # the registries that take import paths
+_OPEN: Final = (ACTIVATIONS, INITIALIZERS, ARCHITECTURES)  # the registries that take import paths
 
 
 def allow(module: str) -> None:

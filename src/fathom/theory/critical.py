@@ -97,6 +97,11 @@ def recommend(phi: Nonlinearity, bias_variance: float | None = None) -> Recommen
 
 
 def _obstacle(phi: Nonlinearity) -> str:
+    if phi.moves_units:
+        return (
+            f"{phi.name} mixes units; no mean-field limit is known here. It keeps the length of "
+            "every sample and of its gradient, as identity does"
+        )
     if phi.value_diverges:
         return (
             "no mean-field limit: the mean square of the signal is infinite, as beside a pole, or "
@@ -228,9 +233,11 @@ def _unstable(phi: Nonlinearity, bias_variance: float) -> str:
     if not points:
         return f"; with s_b^2 = {bias_variance:g} there is no edge of chaos"
     point = points[0]
+    slope = f"{point.map_slope:.4g}"
+    slope = slope if float(slope) != 1 else f"1 + {point.map_slope - 1:.1g}"
     return (
         f"; with s_b^2 = {bias_variance:g} the edge of chaos, at s_w^2 = {point.weight_scale:.4g}, "
-        f"is an unstable fixed point (V' = {point.map_slope:.4g})"
+        f"is an unstable fixed point (V' = {slope})"
     )
 
 

@@ -54,6 +54,7 @@ class Nonlinearity:
         slope_diverges: E phi'^2 is, or phi' is.
         slope_is_zero: phi' is 0 almost everywhere: no gradient passes.
         saturation_slope: |phi'| that saturation is measured against; `inf` where it is undefined.
+        moves_units: It puts a layer's units in an order: what is said here is of one number alone.
     """
 
     name: str
@@ -66,6 +67,7 @@ class Nonlinearity:
     slope_diverges: bool
     slope_is_zero: bool
     saturation_slope: float
+    moves_units: bool = False
 
 
 @functools.lru_cache(maxsize=256)
@@ -95,6 +97,7 @@ def nonlinearity(activation: Activation) -> Nonlinearity:
             slope_diverges=_diverges(slope, found),
             slope_is_zero=bool((slope(_GRID) == 0).all()),
             saturation_slope=activation.saturation_slope,
+            moves_units=activation.order is not None,
         )
 
 

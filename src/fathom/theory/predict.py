@@ -138,6 +138,8 @@ def without_prediction(depth: int, reason: str) -> Prediction:
 def obstacle(network: Network) -> str:
     """Say in words why there is no number for a network; empty where there is one."""
     for phi in dict.fromkeys(network.activations):
+        if phi.moves_units:
+            return f"{phi.name} mixes units; no mean-field limit is known here"
         if np.isnan(phi.value(_WIDE)).any() or np.isnan(phi.slope(_WIDE)).any():
             return f"no mean-field limit: {phi.name} is not defined for some inputs within 16 of 0"
         if phi.value_diverges:

@@ -112,9 +112,12 @@ function addAxes(layout, chart, index, place, colours) {
   for (const [axis, description] of [[x, panel.x], [y, panel.y]]) {
     if (description.scale === "log") Object.assign(axis, { type: "log", exponentformat: "power" });
   }
-  if (panel.x.categories) nameCategories(x, panel.x.categories, chart.columns);
+  if (panel.x.categories) {
+    nameCategories(x, panel.x.categories, chart.columns, panel.heat_map ? 0.5 : 0.6);
+  }
   const left = index % chart.columns ? chart.panels[index - 1] : null;
   if (left?.y.label !== panel.y.label) y.title = axisTitle(panel.y);
+  if (panel.y.categories) nameRows(y, panel.y.categories, left?.y.categories);
   const below = chart.panels[index + chart.columns];
   if (below?.x.label === panel.x.label) delete x.title;
   const shares = (other) => !other.heat_map && other.y.shared !== false;
@@ -136,12 +139,25 @@ function wholeTicks(values = []) {
   return Math.max(...values) - Math.min(...values) <= 6 ? { dtick: 1, tick0: 0 } : {};
 }
 
-function nameCategories(axis, categories, columns) {
+/** Ticks the categories that have a name. */
+function tickCategories(axis, categories) {
+  axis.tickvals = categories.map((_, index) => index).filter((index) => categories[index]);
+  axis.ticktext = axis.tickvals.map((index) => plotText(categories[index], 24));
+}
+
+/** Lists categories from the top, as a table's rows; once where the neighbour has the same. */
+function nameRows(axis, categories, neighbours) {
+  tickCategories(axis, categories);
+  axis.range = [categories.length - 0.5, -0.5];
+  axis.automargin = true;
+  axis.showticklabels = neighbours?.join("\n") !== categories.join("\n");
+}
+
+function nameCategories(axis, categories, columns, edge) {
   const room = 90 / columns;
-  axis.tickvals = categories.map((_, index) => index);
-  axis.ticktext = categories.map((name) => plotText(name, 24));
+  tickCategories(axis, categories);
   axis.tickangle = categories.join("").length > room ? -40 : 0;
-  axis.range = [-0.6, categories.length - 0.4];
+  axis.range = [-edge, categories.length - 1 + edge];
 }
 
 /** Ends an axis where the chart says, and starts it a little below the lowest line. */
@@ -225,9 +241,17 @@ function heatMapTrace(layout, panel, suffix, colours) {
       outlinewidth: 0, ...(map.scale === "log" ? decadeTicks(map) : {}) } };
   return { type: "heatmap", xaxis: `x${suffix}`, yaxis: `y${suffix}`, x: map.x, y: map.y,
     z: map.z.map((row) => row.map((v) => (v === null || Number.isNaN(v) ? null : clip(v)))),
-    text: map.z.map((row) => row.map((v) => short(v ?? NaN))), coloraxis: "coloraxis",
-    hovertemplate: `${plotText(panel.x.label)} %{x}<br>${plotText(panel.y.label)} %{y}<br>%{text}`
-      + `<extra>${plotText(panel.title)}</extra>`, hoverlabel: { bgcolor: colours.back } };
+    text: map.z.map((row, y) => row.map((v, x) => cellText(panel, x, y, v))),
+    coloraxis: "coloraxis", hovertemplate: `%{text}<extra>${plotText(panel.title)}</extra>`,
+    hoverlabel: { bgcolor: colours.back } };
+}
+
+/** Says where a cell of a heat-map lies, and its value. */
+function cellText(panel, x, y, value) {
+  const place = (axis, index, numbers) =>
+    `${plotText(axis.label)} ${plotText(axis.categories?.[index] || String(numbers[index]), 24)}`;
+  const { heat_map: map } = panel;
+  return [place(panel.x, x, map.x), place(panel.y, y, map.y), short(value ?? NaN)].join("<br>");
 }
 
 function decadeTicks(map) {

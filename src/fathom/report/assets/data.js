@@ -15,6 +15,7 @@ function toNumber(value) {
 const NUMBER_COLUMNS = [
   "epochs_run", "diverged_step", "elapsed_s", "span_start", "span_end", "span_predicted",
   "span_predicted_sd", "leaves_band_layer", "scale_leaves_band_layer",
+  "best_epoch", "best_epoch_test_accuracy", "best_epoch_test_loss", ...Object.keys(study.scored),
   "converged_epoch", ...Object.keys(study.packed.metrics),
   ...Object.keys(study.packed.metrics).map((name) => `mean_${name}`),
 ];
@@ -30,6 +31,10 @@ const runs = study.runs.run_id.map((id, index) => {
 });
 
 const runById = new Map(runs.map((run) => [run.id, run]));
+
+/** Whether a validation part chose an epoch before the last one, and whether scores are there. */
+const hasBestEpoch = runs.some((run) => run.best_epoch < run.epochs_run);
+const hasScores = runs.some((run) => Number.isFinite(run.scored_accuracy));
 
 /** Settings with two or more values; the rest is the same for all runs. */
 const varying = study.settings.filter((setting) => setting.values.length > 1);

@@ -25,6 +25,12 @@ const RUN_FACTS = [
   ...PARTS.flatMap((part) => [
     [`final ${part} loss [nats]`, (run) => short(run[`${part}_loss`])],
     [`mean ${part} loss [nats]`, (run) => short(run[`mean_${part}_loss`])]]),
+  ...(hasBestEpoch ? [
+    ["best epoch", (run) => String(run.best_epoch || "–")],
+    ["test accuracy, best epoch", (run) => percent(run.best_epoch_test_accuracy)],
+    ["test loss, best epoch [nats]", (run) => short(run.best_epoch_test_loss)]] : []),
+  ...(hasScores ? Object.entries(study.scored).map(([key, title]) =>
+    [`${title}, best weights`, (run) => percent(run[key])]) : []),
   ["converged", convergedText],
   ["gradient span [decades]", (run) => `${decades(run.span_start)} → ${decades(run.span_end)}`],
   ["trained", (run) => ({ true: "yes", false: "no" })[run.trained] ?? "–"],
@@ -56,27 +62,46 @@ function comparison(chosen) {
   return element("div", { className: "scroll" }, element("table", { className: "facts" }, ...rows));
 }
 
-let drawnSelection = "";
-
-/** Draws the selected runs' charts, but only when the selection changed. */
-function updatePanels(measurements, overlays) {
-  const wanted = state.selected.join(",");
-  if (wanted === drawnSelection) return;
-  drawnSelection = wanted;
+/** Draws the selected runs' charts, but only when the selection or a run's label changed. */
+function updatePanels(measurements, overlays, scored) {
+  const wanted = state.selected.map((id) => `${id} ${runLabel(runById.get(id))}`).join("\n");
   const target = byId("panels");
+  if (wanted === (target.dataset.drawn ?? "")) return;
+  target.dataset.drawn = wanted;
   for (const old of target.querySelectorAll(".chart")) Plotly.purge(old);
   if (!wanted) {
     target.replaceChildren();
     return;
   }
-  const charts = chartsOf(state.selected.map((id) => runById.get(id)), measurements, overlays);
+  const chosen = state.selected.map((id) => runById.get(id));
+  const charts = chartsOf(chosen, measurements, overlays, scored.runs);
   const places = charts.map((chart) => element("div", {
     className: chart.columns === 1 || chart.panels.length === 1 ? "chart half" : "chart" }));
   target.replaceChildren(...places);
-  charts.forEach((chart, index) => drawChart(places[index], chart));
+  charts.forEach((chart, index) => drawChart(places[index], chart,
+    chart.height ? { panelHeight: chart.height } : {}));
   charts.forEach((chart, index) => {
     if (chart.note) places[index].after(element("p", { className: "hint note" }, chart.note));
   });
+  if (chosen.length === 1 && scored.runs[chosen[0].id]) {
+    target.append(classTable(scored.runs[chosen[0].id], scored.note));
+  }
+}
+
+const CLASS_HEADS = ["class", "precision", "recall", "F1", "average precision", "test samples"];
+
+/** A table with a row for each class of a run that recorded scores. */
+function classTable({ classes }, note) {
+  const heads = CLASS_HEADS.map((head, index) =>
+    element("th", { scope: "col", className: index ? "number" : "" }, head));
+  const rows = classes.map(([name, ...numbers]) => element("tr", {},
+    element("th", { scope: "row" }, name), ...numbers.map((number, index) =>
+      element("td", { className: "number" }, index < 4 ? percent(number) : String(number)))));
+  return element("div", { className: "note" },
+    element("details", { open: classes.length <= 20 },
+      element("summary", {}, "Class by class"), element("p", { className: "hint" }, note),
+      element("div", { className: "scroll" }, element("table", { className: "classes" },
+        element("thead", {}, element("tr", {}, ...heads)), element("tbody", {}, ...rows)))));
 }
 
 let drawnFigure = "";
@@ -94,6 +119,7 @@ function updateFigure(figures) {
   const wide = chosen.chart.columns > 4;
   const isCloud = chosen.chart.panels.length === 1 && chosen.chart.panels[0].points;
   const target = element("div", { className: "chart" });
+  for (const old of byId("figure").querySelectorAll(".chart")) Plotly.purge(old);
   byId("figure").replaceChildren(target);
   drawChart(target, chosen.chart, { panelHeight: isCloud ? 400 : wide ? 150 : 240 });
 }

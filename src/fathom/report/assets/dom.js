@@ -86,7 +86,7 @@ function rove(container, selector, step) {
     if (at < 0 || move === undefined) return;
     event.preventDefault();
     focusCell(cells, cells[Math.min(cells.length - 1, Math.max(0, at + move))]);
-  });
+  }, { signal: closing.signal });
 }
 
 function focusCell(cells, target) {

@@ -21,6 +21,6 @@ function buildLosses() {
   const head = columns.map(([title]) => element("th", { scope: "col" }, title));
   const body = rows.map((row) =>
     element("tr", {}, ...columns.map(([, text]) => element("td", {}, text(row)))));
-  byId("losses-table").append(element("table", { className: "facts" },
+  byId("losses-table").replaceChildren(element("table", { className: "facts" },
     element("thead", {}, element("tr", {}, ...head)), element("tbody", {}, ...body)));
 }

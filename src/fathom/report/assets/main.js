@@ -13,7 +13,7 @@ function buildHeader() {
     .map(({ name, values }) => [name, values[0].label]);
   const swept = varying.map(({ name, values }) => [`${name} (${values.length})`,
     values.slice(0, 8).map(({ label }) => label).join(", ") + (values.length > 8 ? ", …" : "")]);
-  byId("facts").append(...[...swept, ...fixed, ...study.facts].map(definition));
+  byId("facts").replaceChildren(...[...swept, ...fixed, ...study.facts].map(definition));
   byId("yaml").textContent = study.yaml;
 }
 
@@ -24,6 +24,7 @@ function notice(text) {
 
 /** Unpacks the plotting library and runs it; the page's policy knows its hash. */
 async function loadLibrary() {
+  if (typeof Plotly !== "undefined") return;
   const source = new TextDecoder().decode(await inflate("library"));
   document.head.append(element("script", { textContent: source }));
   if (typeof Plotly === "undefined") throw new Error("the plotting library did not start");
@@ -43,24 +44,26 @@ async function buildCharts() {
     notice("The charts need a newer browser, any from 2023 on; the table and the images do not.");
     return;
   }
-  const [measurements, figures, predictions] = await Promise.all([
+  const [measurements, figures, predictions, scored] = await Promise.all([
     inflate("measurements").then((buffer) => new Measurements(buffer)),
     inflateJson("charts"),
     inflateJson("predictions"),
+    inflateJson("scored"),
     loadLibrary(),
   ]);
+  if (closing.signal.aborted) return;
   buildLeftOut(figures);
   tellSentences(predictions.sentences);
   const draw = () => {
-    updatePanels(measurements, predictions.overlays);
+    updatePanels(measurements, predictions.overlays, scored);
     updateFigure(figures);
   };
   onChange(draw);
   draw();
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
-    drawnSelection = drawnFigure = "";
+    byId("panels").dataset.drawn = drawnFigure = "";
     draw();
-  });
+  }, { signal: closing.signal });
 }
 
 function start() {
@@ -83,7 +86,11 @@ function start() {
   addEventListener("hashchange", () => {
     readState();
     for (const listener of listeners) listener();
-  });
+  }, { signal: closing.signal });
+  addEventListener("newdata", () => {
+    closing.abort();
+    buildPage();
+  }, { signal: closing.signal });
   buildCharts()
     .catch((error) => notice(`The charts could not be drawn: ${error.message}`))
     .finally(() => document.documentElement.setAttribute("data-ready", ""));

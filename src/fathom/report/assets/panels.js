@@ -21,11 +21,23 @@ function spread(count, most) {
 }
 
 /** All charts of the chosen runs, in the order in which they are shown. */
-function chartsOf(chosen, measurements, overlays) {
+function chartsOf(chosen, measurements, overlays, scored) {
   const maps = Object.keys(GRADIENT_LABELS).map((name) => heatMaps(chosen, measurements, name));
   const profiles = chosen.length > 1
     ? comparedProfiles(chosen, measurements) : singleProfiles(chosen[0], measurements);
-  return [curves(chosen, measurements), ...overlaid(chosen, overlays), ...maps, ...profiles];
+  return [curves(chosen, measurements), ...overlaid(chosen, overlays), ...maps, ...profiles,
+    ...ofClasses(chosen, scored)];
+}
+
+/** Precision over recall and confusion, one panel for each run that recorded scores. */
+function ofClasses(chosen, scored) {
+  const byTitle = new Map();
+  for (const chart of chosen.flatMap((run) => scored[run.id]?.charts ?? [])) {
+    byTitle.set(chart.title, [...(byTitle.get(chart.title) ?? []), chart]);
+  }
+  return [...byTitle.values()].map((charts) => ({ ...charts[0],
+    note: [...new Set(charts.map((chart) => chart.note))].join(" "),
+    columns: Math.min(charts.length, 3), height: 320, panels: charts.flatMap((chart) => chart.panels) }));
 }
 
 /** Prediction and measurement by layer, one row for each run that has them. */

@@ -11,6 +11,10 @@ const state = {
   figure: "",
 };
 
+// The page can be built again with other data (event "newdata"): what listens to anything that
+// outlives this program then stops.
+const closing = new AbortController();
+
 const listeners = [];
 
 /** Calls `listener` after every change. */

@@ -11,6 +11,18 @@ const COLUMNS = [
   ...PARTS.map((part) => ({ key: `${part}_accuracy`, title: `${part} acc.`,
     numeric: true, share: true, known: true, text: (run) => percent(run[`${part}_accuracy`]),
     help: `Accuracy on the ${part} data at the last epoch` })),
+  ...(hasBestEpoch ? [
+    { key: "best_epoch", title: "best epoch", numeric: true, text: (run) => run.best_epoch || "–",
+      help: study.best_note },
+    { key: "best_epoch_test_accuracy", title: "test acc., best epoch", numeric: true, share: true,
+      text: (run) => percent(run.best_epoch_test_accuracy),
+      help: `Accuracy on the test data at the best epoch. ${study.best_note}` },
+    { key: "best_epoch_test_loss", title: "test loss, best epoch", numeric: true,
+      text: (run) => short(run.best_epoch_test_loss),
+      help: `Loss on the test data at the best epoch, in nats. ${study.best_note}` }] : []),
+  ...(hasScores ? Object.entries(study.scored).map(([key, title]) => ({ key,
+    title: `${title}, best weights`, numeric: true, share: true, text: (run) => percent(run[key]),
+    help: study.scored_note })) : []),
   ...PARTS.map((part) => ({ key: `mean_${part}_accuracy`, title: `${part} acc., mean`,
     numeric: true, known: true, text: (run) => percent(run[`mean_${part}_accuracy`]),
     help: `Accuracy on the ${part} data, mean over all epochs` })),
@@ -61,7 +73,8 @@ function buildTable() {
     rowByRun.set(run, row);
     return row;
   }));
-  byId("table").append(element("table", { className: "runs" }, element("thead", {}, head), body));
+  byId("table").replaceChildren(
+    element("table", { className: "runs" }, element("thead", {}, head), body));
   updateHints();
   rove(body, "tr:not([hidden])", () => ({ ArrowDown: 1, ArrowUp: -1, PageDown: 10, PageUp: -10 }));
   body.addEventListener("keydown", rowKey);
@@ -167,7 +180,7 @@ function buildFilters() {
   if (outcomes.length > 1) groups.push(chipGroup("outcome", outcomes.map((label) => ({ label }))));
   const reset = element("button", { type: "button", id: "reset",
     onclick: () => update({ filters: new Map(), text: "" }) }, "Show all");
-  byId("filters").append(element("label", {}, "Search ", search), ...groups, reset);
+  byId("filters").replaceChildren(element("label", {}, "Search ", search), ...groups, reset);
 }
 
 function chipGroup(name, values) {
