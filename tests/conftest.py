@@ -14,17 +14,7 @@ from fathom.cli import main
 from fathom.data.config import DataConfig
 from fathom.registry import Choice
 from fathom.spec.grid import ModelConfig, RecordConfig, Run, TrainConfig
-
-DIGITS = DataConfig(
-    name="digits",
-    path=None,
-    scaling="unit",
-    protocol="holdout",
-    validation_share=0.2,
-    test_share=0.2,
-    limit=256,
-    seed=0,
-)
+from made_data import DIGITS
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -8,12 +8,12 @@ import pytest
 import torch
 
 import fathom
-from conftest import DIGITS
 from fathom.data.splits import prepare
 from fathom.engine.agreement import train_side_by_side
 from fathom.errors import FathomError
 from fathom.models.mlp import initial_weights
 from fathom.spec.grid import Run
+from made_data import DIGITS
 
 LINEAR: dict[str, Any] = {
     "name": "linear",

@@ -13,6 +13,7 @@ __all__ = [  # noqa: F405 - see above
     "Study",
     "agree",
     "allow",
+    "count_units",
     "custom",
     "draw_activations",
     "draw_samples",

@@ -372,7 +372,7 @@ REFUSED: list[tuple[Make, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("make", "told"), REFUSED, ids=lambda value: str(value)[:40])
+@pytest.mark.parametrize(("make", "told"), REFUSED, ids=[told for _, told in REFUSED])
 def test_what_would_be_measured_wrongly_is_refused(make: Make, told: str) -> None:
     with pytest.raises(ComponentError, match=f"^model '[^']+'.*{told}"):
         found(make)

@@ -241,6 +241,29 @@ def test_weights_rebuild_the_network_that_was_measured(
     assert accuracy == pytest.approx(rows(result, run, "test_accuracy")[-1], abs=1e-9)
 
 
+@pytest.mark.parametrize("kept", ["best_and_last", "last", "none"])
+def test_scores_are_the_best_networks_whatever_weights_are_kept(
+    kept: str, make_run: Callable[..., Run], data: PreparedData
+) -> None:
+    record = RecordConfig(probe_size=64, histograms=False, weights=kept, scores=True)  # type: ignore[arg-type]
+    runs = [
+        make_run(epochs=6, lr=lr, seed=seed, record=record) for seed, lr in ((0, 0.05), (1, 2.0))
+    ]
+    result = train_cohort(runs, data)
+    for index, run in enumerate(runs):
+        best = int(result.runs["best_epoch"][index])
+        mine = result.scores["run_id"] == run.id
+        logits = result.scores["logit"][mine].reshape(-1, data.num_classes)
+        hits = (logits.argmax(1) == data.test.targets.numpy()).mean()
+        assert hits == pytest.approx(rows(result, run, "test_accuracy")[best], abs=1e-12)
+    assert (result.runs["best_epoch"] < 6).any(), "the case must have a best epoch before the last"
+    assert {name.split("/")[1] for name in result.weights} == {
+        "best_and_last": {"best", "last"},
+        "last": {"last"},
+        "none": set(),
+    }[kept]
+
+
 def test_a_diverged_run_has_no_accuracy_and_is_never_the_best(
     make_run: Callable[..., Run], data: PreparedData
 ) -> None:

@@ -12,13 +12,13 @@ from torch import Tensor
 
 import fathom
 from command import Fathom
-from conftest import DIGITS
 from fathom.data.scaling import Scale
 from fathom.data.splits import Part, PreparedData, prepare
 from fathom.errors import FathomError
 from fathom.figures.draw_samples import draw_grid
 from fathom.figures.frames import FigureError
 from fathom.figures.samples import grid_numbers, point_chart, point_numbers
+from made_data import DIGITS
 
 
 def prepared(inputs: Tensor, targets: Tensor, **options: Any) -> PreparedData:

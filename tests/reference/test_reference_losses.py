@@ -13,7 +13,7 @@ from torch import Tensor
 
 from fathom.losses import LOSSES as REGISTRY
 from fathom.reference.arrays import Array, Labels
-from fathom.reference.losses import LOSSES, Loss
+from fathom.reference.losses import LOSSES, Loss, kl_from
 from fathom.registry import Choice
 
 NUM_CLASSES = 7
@@ -200,6 +200,24 @@ def test_kl_is_0_at_its_target_and_positive_elsewhere() -> None:
     value, grad = loss(np.log(soft) + 5, target)
     np.testing.assert_allclose(value, 0, atol=1e-15)
     np.testing.assert_allclose(grad, 0, atol=1e-16)
+
+
+@pytest.mark.parametrize("total", [1.0, 0.4, 2.5])
+def test_kl_takes_any_soft_target(total: float) -> None:
+    """Also one that does not sum to 1, and one with zeros: the gradient is h sum t - t."""
+    logits, target = batch()
+    rng = np.random.default_rng(3)
+    soft = rng.dirichlet(np.full(NUM_CLASSES, 0.3), len(target))
+    soft[0] = np.eye(NUM_CLASSES)[2]
+    soft *= total
+    value, grad = kl_from(logits, soft)
+    leaf = torch.tensor(logits, requires_grad=True)
+    theirs = F.kl_div(F.log_softmax(leaf, 1), torch.tensor(soft), reduction="none").sum(1)
+    theirs.mean().backward()
+    np.testing.assert_allclose(value, theirs.detach(), rtol=1e-12, atol=1e-13)
+    assert leaf.grad is not None
+    np.testing.assert_allclose(grad, leaf.grad, rtol=1e-11, atol=1e-15)
+    np.testing.assert_allclose(grad.sum(1), 0, atol=1e-14)
 
 
 def test_focal_without_fading_is_cross_entropy() -> None:

@@ -15,5 +15,6 @@ from fathom.api.predicted import predict as predict
 from fathom.api.results import Results as Results
 from fathom.api.study import Study as Study
 from fathom.api.study import allow as allow
+from fathom.engine.units import count_units as count_units
 from fathom.errors import FathomError as FathomError
 from fathom.plan import Plan as Plan

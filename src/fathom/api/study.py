@@ -283,7 +283,7 @@ class Study:
 
 
 def allow(module: str) -> None:
-    """Let studies take activations and initializers from a module, written as `module:function`.
+    """Let studies take activations, initializers and networks from a module: `module:function`.
 
     Only you can say this, a study file cannot: importing a module runs its code.
 

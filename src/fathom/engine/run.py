@@ -213,7 +213,8 @@ class CohortTraining:
         better = healthy & (score > progress.best_score)
         progress.best_score = torch.where(better, score, progress.best_score)
         progress.best_epoch[better] = progress.epoch
-        if self.runs[0].record.weights == "best_and_last":
+        record = self.runs[0].record
+        if record.weights == "best_and_last" or record.scores:  # scores are the best network's
             progress.best = _replace(progress.best, self.engine.weights, better)
 
     def _note_divergence(self, first_bad_step: Tensor) -> None:
@@ -233,7 +234,7 @@ class CohortTraining:
         if train.patience is not None:
             over |= progress.epoch - progress.best_epoch >= train.patience
         ended = self.running & (over | torch.tensor(progress.epoch >= train.epochs))
-        if self.runs[0].record.weights != "none":
+        if self.runs[0].record.weights != "none" or self.runs[0].record.scores:
             progress.last = _replace(progress.last, self.engine.weights, ended)
         progress.last_epoch[ended] = progress.epoch
 

@@ -157,9 +157,12 @@ def _bins(row: Tensor) -> Columns:
 def _member_weights(runs: Sequence[Run], progress: Progress) -> dict[str, Tensor]:
     found = {}
     for index, run in enumerate(runs):
+        if run.record.weights == "none":  # they were kept for scores alone
+            continue
         kinds = {"last": progress.last}
         # Epoch 0 means that no epoch was ever the best: the run diverged in its first one.
-        if 0 < progress.best_epoch[index] < progress.last_epoch[index] and progress.best:
+        is_older = 0 < progress.best_epoch[index] < progress.last_epoch[index]
+        if is_older and progress.best and run.record.weights == "best_and_last":
             kinds["best"] = progress.best
         for kind, weights in kinds.items():
             for name, tensor in weights.items():

@@ -68,28 +68,43 @@ def cross_entropy(logits_BK: Array, target_B: Labels) -> LossAndGrad:
 
 
 def kl(logits_BK: Array, target_B: Labels, label_smoothing: float = 0.0) -> LossAndGrad:
-    """Return sum_k t_k ln(t_k / h_k), the divergence of h from a soft target t, and its gradient.
+    """Return the divergence of h from a smoothed target, and its gradient.
 
-    Without smoothing t is one-hot, its entropy is 0, and this is `cross_entropy`. The gradient is
-    that of cross entropy for every t that sums to 1.
+    Without smoothing t is one-hot, its entropy is 0, and this is `cross_entropy`.
 
-    Source: Kullback & Leibler 1951; the smoothing: Szegedy et al. 2016, arXiv:1512.00567, sec. 7.
+    Source: the smoothing: Szegedy et al. 2016, arXiv:1512.00567, sec. 7.
 
     Args:
         logits_BK: Logits.
         target_B: Classes.
-        label_smoothing: s in t = (1 - s) one-hot + s / K, from 0 to 1.
+        label_smoothing: s in t = (1 - s) one-hot + s / K, from 0 to below 1.
 
     Returns:
         Value `[B]` in nats, at least 0, and gradient `[B, K]`.
     """
     num_classes = logits_BK.shape[1]
     soft_BK = (1 - label_smoothing) * one_hot(target_B, num_classes) + label_smoothing / num_classes
+    return kl_from(logits_BK, soft_BK)
+
+
+def kl_from(logits_BK: Array, soft_BK: Array) -> LossAndGrad:
+    """Return sum_k t_k ln(t_k / h_k), the divergence of h from any soft target t, and its gradient.
+
+    Source: Kullback & Leibler 1951, "On information and sufficiency".
+
+    Args:
+        logits_BK: Logits.
+        soft_BK: Targets t, each at least 0. They need not sum to 1: then the value may be negative.
+
+    Returns:
+        Value `[B]` in nats and gradient `[B, K]`.
+    """
     log_prob_BK = log_softmax(logits_BK)
     log_soft_BK = np.log(np.where(soft_BK > 0, soft_BK, 1))  # 0 ln 0 = 0
     value_B = (soft_BK * (log_soft_BK - log_prob_BK)).sum(1)
-    # dE/dx_j = -sum_k t_k (delta_kj - h_j) = h_j sum_k t_k - t_j = h_j - t_j
-    return LossAndGrad(value_B, (np.exp(log_prob_BK) - soft_BK) / len(target_B))
+    # dE/dx_j = -sum_k t_k (delta_kj - h_j) = h_j sum_k t_k - t_j
+    grad_BK = np.exp(log_prob_BK) * soft_BK.sum(1, keepdims=True) - soft_BK
+    return LossAndGrad(value_B, grad_BK / len(soft_BK))
 
 
 def hinge(logits_BK: Array, target_B: Labels, margin: float = 1.0) -> LossAndGrad:
