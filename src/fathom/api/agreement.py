@@ -1,7 +1,7 @@
 """Whether the three engines agree, and every written derivative is one: measured, here and now."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any, Final, final, get_args
@@ -124,7 +124,7 @@ class Agreement:
         }
 
 
-def agree(num_steps: int = 50) -> Agreement:
+def agree(num_steps: int = 50, *, tell: Callable[[str], None] | None = None) -> Agreement:
     """Train tiny networks with all three engines side by side, and check every derivative.
 
     Every activation with every loss; every form of every loss with every optimizer; every schedule:
@@ -134,13 +134,20 @@ def agree(num_steps: int = 50) -> Agreement:
 
     Args:
         num_steps: Steps to train.
+        tell: Told in a sentence how far it has come; it takes about a minute.
 
     Raises:
         FathomError: If the number of steps is not allowed.
     """
     check("steps", num_steps, minimum=1, maximum=MOST_STEPS, whole=True)
+    cohorts = list(_cohorts(num_steps))
+    total = sum(map(len, cohorts))
+    trainings: list[dict[str, Any]] = []
     with settings_of_workers():
-        trainings = [row for runs in _cohorts(num_steps) for row in _train(runs, num_steps)]
+        for runs in cohorts:
+            if tell is not None:
+                tell(f"{len(trainings)} of {total} networks compared")
+            trainings += _train(runs, num_steps)
         derivatives = list(_derivatives())
     return Agreement(
         num_steps=num_steps,

@@ -2,6 +2,7 @@
 
 import json
 import math
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -21,14 +22,14 @@ def agree(
     steps: Annotated[int, typer.Option("--steps", metavar="N", help="Steps to train.")] = 50,
     json_: Json = False,
 ) -> None:
-    """Train tiny networks with all three engines side by side and show how far they are apart.
+    """Train hundreds of tiny networks with all three engines; show how far they are apart.
 
     Raises:
         Exit: With status 1 if something is further apart than rounding explains.
     """
     from fathom import api
 
-    found = api.agree(steps)
+    found = api.agree(steps, tell=lambda text: print(text, file=sys.stderr))
     if json_:
         print(json.dumps(found.to_plain()))
     else:
