@@ -89,7 +89,9 @@ def test_written_out_it_reads_back(tmp_path: Path) -> None:
 
 def test_activations_that_nothing_applies_are_one_run() -> None:
     study = fathom.Study(**LINEAR | {"activation": ["relu", "tanh"]})
-    with pytest.raises(FathomError, match="come to the same run; keep one"):
+    with pytest.raises(
+        FathomError, match="the same run: without hidden layers there is no activation; keep one"
+    ):
         study.runs()
 
 

@@ -600,7 +600,7 @@ BROKEN: dict[str, tuple[str | bytes, tuple[str, ...]]] = {
     "per_layer twin": (
         "data: digits\nactivation: [relu, {per_layer: [relu, relu]}]\nmodel: {depth: 2}\n",
         (
-            "line 1: the cells (activation: relu) and (activation: relu*2) come to the same run; keep one",
+            "line 2, activation: the cells (activation: relu) and (activation: relu*2) come to the same run; keep one",
         ),
     ),
     "several problems": (

@@ -61,3 +61,12 @@ def register_callable(function: Callable[..., nn.Module]) -> Choice:
     code = digest_code(function)
     ARCHITECTURES.add(label, factory, code=code)
     return Choice(label, code=code)
+
+
+def is_mlp(choice: Choice) -> bool:
+    """Tell whether a network is a multilayer perceptron, which has layers as settings.
+
+    Raises:
+        ComponentError: If there is no such network.
+    """
+    return ARCHITECTURES.build(choice).build is None

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from fathom import architectures
 from fathom.activations import ACTIVATIONS
 from fathom.architectures import ARCHITECTURES
 from fathom.architectures.base import (
@@ -29,7 +30,7 @@ from fathom.spec.grid import ModelConfig, Run
 
 def is_mlp(model: ModelConfig) -> bool:
     """Tell whether a network is a multilayer perceptron, which has layers as settings."""
-    return ARCHITECTURES.build(model.name).build is None
+    return architectures.is_mlp(model.name)
 
 
 def new_network(

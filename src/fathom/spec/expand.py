@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from fathom.activations import ACTIVATIONS
-from fathom.architectures import ARCHITECTURES
+from fathom.architectures import ARCHITECTURES, is_mlp
 from fathom.data.config import DataConfig, Source
 from fathom.data.datasets import needs_path, takers
 from fathom.errors import ComponentError
@@ -108,13 +108,9 @@ def _varying(study: StudyModel) -> dict[str, dict[Plain, str]]:
     return found
 
 
-def _is_mlp(cell: Cell) -> bool:
-    return ARCHITECTURES.build(cell["model.name"]).build is None
-
-
 def _hidden(cell: Cell) -> tuple[int, ...]:
     """Return the widths of an mlp's hidden layers; none of another architecture."""
-    if not _is_mlp(cell):
+    if not is_mlp(cell["model.name"]):
         return ()
     hidden: tuple[int, ...] | None = cell.get("model.hidden")
     return (cell["model.width"],) * cell["model.depth"] if hidden is None else hidden
@@ -123,7 +119,7 @@ def _hidden(cell: Cell) -> tuple[int, ...]:
 def _faults(study: StudyModel, cell: Cell) -> Iterator[Fault]:
     """Find what is wrong with one run: combinations that the axes allow but training does not."""
     activation, depth = cell["activation"], len(_hidden(cell))
-    if not _is_mlp(cell):
+    if not is_mlp(cell["model.name"]):
         yield from _no_mlp(study, cell)
     elif isinstance(activation, tuple) and len(activation) != depth:
         message = f"per_layer names {len(activation)} activations for {depth} hidden layers"
@@ -192,7 +188,7 @@ def _obstacle(init: Choice, activation: Choice) -> str:
 
 def _run(study: StudyModel, cell: Cell, seed: int, written: tuple[tuple[str, str], ...]) -> Run:
     hidden, activation = _hidden(cell), cell["activation"]
-    times = len(hidden) if _is_mlp(cell) else 1
+    times = len(hidden) if is_mlp(cell["model.name"]) else 1
     per_layer = activation if isinstance(activation, tuple) else (activation,) * times
     data, train = _part(cell, "data"), _part(cell, "train")
     return Run(
@@ -246,11 +242,22 @@ def _named(study: StudyModel, runs: list[Run]) -> tuple[Run, ...]:
     for key, run in zip(ids, runs, strict=True):
         twin = first.setdefault(key, run)
         if twin is not run:
-            place = ("overrides",) if study.overrides else ()
+            differ = [a for (a, x), (_, y) in zip(twin.cell, run.cell, strict=True) if x != y]
+            place = ("overrides",) if study.overrides else tuple(differ[0].split("."))
             cells = f"({_cell_text(twin)}) and ({_cell_text(run)})"
-            refuse(f"the cells {cells} come to the same run; keep one", place)
+            why = _why_equal(run, differ)
+            refuse(f"the cells {cells} come to the same run{why}; keep one", place)
     names = run_names([run.cell for run in runs], [run.seed for run in runs], ids)
     return tuple(replace(run, name=name) for run, name in zip(runs, names, strict=True))
+
+
+def _why_equal(run: Run, differ: list[str]) -> str:
+    """Say why settings make no difference to a run, where it is a property of its model."""
+    if run.model.hidden:
+        return ""
+    if not is_mlp(run.model.name) and any(path.startswith("model.") for path in differ):
+        return f": {run.model.name.name} has no {listed(map(own_name, differ))}"
+    return ": without hidden layers there is no activation" if "activation" in differ else ""
 
 
 def _cell_text(run: Run) -> str:
