@@ -145,6 +145,7 @@ def _scores(rng: np.random.Generator, run_id: str) -> pl.DataFrame:
         "class": np.tile(np.arange(4), 40),
         "class_name": ["coat", "shirt", "boot", "bag"] * 40,
         "label": labels.ravel(),
+        "multi_label": np.zeros(160, dtype=np.int64),
         "logit": (2 * labels + rng.normal(size=(40, 4))).ravel(),
     })
 

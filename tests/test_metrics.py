@@ -39,6 +39,14 @@ def test_multi_label_metrics_are_the_counts() -> None:
     assert found.micro == pytest.approx((0.75, 0.75, 0.75))
 
 
+def test_one_class_alone_may_be_asked_for() -> None:
+    found = measure([[1.0], [1.0], [-1.0]], [[1], [0], [1]], ("person",))
+    assert found.accuracy == pytest.approx(1 / 3)
+    (person,) = found.classes
+    assert (person.name, person.precision, person.recall, person.support) == ("person", 0.5, 0.5, 2)
+    assert found.micro == found.macro == pytest.approx((0.5, 0.5, 0.5))
+
+
 def test_average_precision_is_the_mean_of_precisions_where_a_sample_is_found() -> None:
     """Ranks of the samples of class 1 are 1, 3 and 4: precisions 1/1, 2/3 and 3/4."""
     logits = np.array([[0.0, score] for score in (5.0, 4.0, 3.0, 2.0, 1.0)])

@@ -12,9 +12,8 @@ import torch
 
 from fathom.activations import ACTIVATIONS
 from fathom.data.datasets import Sizes
-from fathom.engine.base import EVALUATION_BATCH
 from fathom.engine.steps import steps_per_epoch
-from fathom.models.build import count_network, is_mlp
+from fathom.models.build import EVALUATION_BATCH, count_network, is_mlp
 from fathom.models.mlp import num_parameters
 from fathom.optimizers import OPTIMIZERS
 from fathom.registry import Choice
@@ -181,7 +180,9 @@ def run_bytes(run: Run, sizes: Sizes) -> float:
     saved = max(2 * (1 + slots + kept), 2 * min(1, kept)) * counts.parameters
     if is_mlp(run.model):
         return (held + saved + _mlp_numbers(run, sizes)) * _item_size(run)
-    samples = max(BATCH_COPIES * run.train.batch_size, PROBE_COPIES * run.record.probe_size)
+    probes = min(run.record.probe_size, sizes.num_train)
+    batch = min(run.train.batch_size, sizes.num_train)
+    samples = max(BATCH_COPIES * batch, PROBE_COPIES * probes)
     # What autograd keeps is free again when a state is saved.
     return (held + max(saved, samples * counts.activation_numbers)) * _item_size(run)
 

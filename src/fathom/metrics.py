@@ -102,10 +102,12 @@ def measure(
     logits, truth_NK, names = _checked(logits_NK, targets, class_names)
     answer_NK = _answers(logits, multi_label=np.ndim(targets) == 2)
     present = truth_NK.any(0)
-    precision, recall, f1, support = precision_recall_fscore_support(
-        truth_NK, answer_NK, average=None, zero_division=0
-    )
-    micro = precision_recall_fscore_support(truth_NK, answer_NK, average="micro", zero_division=0)
+    both = truth_NK, answer_NK
+    if len(names) == 1:  # one column would be read as the two classes "yes" and "no"
+        both = tuple(np.pad(part, ((0, 0), (0, 1))) for part in both)  # type: ignore[assignment]
+    counted = precision_recall_fscore_support(*both, average=None, zero_division=0)
+    precision, recall, f1, support = (column[: len(names)] for column in counted)
+    micro = precision_recall_fscore_support(*both, average="micro", zero_division=0)
     areas = np.array([curve.average_precision for curve in _curves(logits, truth_NK, names)])
     recall, f1 = (np.where(present, column, np.nan) for column in (recall, f1))
     right = answer_NK == truth_NK if np.ndim(targets) == 2 else (answer_NK & truth_NK).any(1)

@@ -177,6 +177,9 @@ SCORE_COLUMNS: Final = (
     Column(name="class", unit="1", kind="int", meaning="Class, counted from 0."),
     Column(name="class_name", unit="1", kind="text", meaning="Its name, or its number."),
     Column(name="label", unit="1", kind="int", meaning="1 if the sample is of the class, else 0."),
+    Column(
+        name="multi_label", unit="1", kind="int", meaning="1 if a sample may have several, else 0."
+    ),
     Column(name="logit", unit="1", meaning="What the run's best network answers."),
 )
 

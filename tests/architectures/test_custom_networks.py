@@ -281,6 +281,18 @@ def test_code_that_changed_since_the_study_was_read_is_refused(
         Training(task=task, state=None)(data, lambda report: None)
 
 
+def test_weights_are_not_put_into_other_code(module: Path, tmp_path: Path) -> None:
+    allow("my_networks")
+    study = Study(**DIGITS, model={"name": "my_networks:net"}, train={"epochs": 1})
+    results = study.run(tmp_path, executor="inline", progress=False)
+    (run_id,) = results.runs["run_id"]
+    assert results.network(run_id)(torch.rand(2, 64)).shape == (2, 10)
+    module.write_text(MODULE.replace("* 1.0", "* 0.0"))
+    sys.modules.pop("my_networks")
+    with pytest.raises(FathomError, match="model 'my_networks:net': its code is not what it was"):
+        results.network(run_id)
+
+
 @pytest.mark.slow
 def test_workers_train_it_and_its_parameters_are_swept(module: Path, tmp_path: Path) -> None:
     allow("my_networks")

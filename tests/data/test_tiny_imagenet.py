@@ -115,6 +115,15 @@ def test_other_disorder_is_named(
         prepare(config, [tmp_path])
 
 
+def test_an_image_without_a_line_is_not_left_out_silently(
+    config: DataConfig, root: Path, tmp_path: Path
+) -> None:
+    lines = (root / ANNOTATIONS).read_text().splitlines()
+    (root / ANNOTATIONS).write_text("\n".join(lines[:-1]))
+    with pytest.raises(DataError, match=rf"no line for 1 of {len(lines)} images, such as val_"):
+        measure(config, [tmp_path])
+
+
 def test_a_missing_folder_says_where_to_put_it(config: DataConfig, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"found no folder with wnids\.txt in it; looked at") as one:
         prepare(config, [tmp_path])

@@ -16,15 +16,18 @@ NAMES = ("coat", "boot", "bag")
 ANSWERS, CLASSES = (0, 0, 1, 1, 2), (0, 0, 0, 1, 1)
 
 
-def rows(run_id: str, logits: np.ndarray, labels: np.ndarray) -> pl.DataFrame:
+def rows(
+    run_id: str, logits: np.ndarray, labels: np.ndarray, *, several: bool = False
+) -> pl.DataFrame:
     """Write scores, the last sample first."""
     num, num_classes = logits.shape
     table = pl.DataFrame({
         "run_id": [run_id] * logits.size,
         "sample": np.repeat(np.arange(num), num_classes),
         "class": np.tile(np.arange(num_classes), num),
-        "class_name": list(NAMES) * num,
+        "class_name": list(NAMES[:num_classes]) * num,
         "label": labels.ravel().astype(np.int64),
+        "multi_label": np.full(logits.size, int(several)),
         "logit": logits.ravel().astype(np.float64),
     })
     return table.reverse()
@@ -50,7 +53,9 @@ def frames(*tables: pl.DataFrame) -> Frames:
 
 
 ONE_LABEL = rows("a", 5.0 * np.eye(3)[list(ANSWERS)], np.eye(3)[list(CLASSES)])
-SEVERAL_LABELS = rows("b", np.array([[1.0, -1, 2], [-1, 1, 1]]), np.array([[1, 0, 1], [0, 1, 0]]))
+SEVERAL_LABELS = rows(
+    "b", np.array([[1.0, -1, 2], [-1, 1, 1]]), np.array([[1, 0, 1], [0, 1, 0]]), several=True
+)
 
 
 def test_scores_are_arranged_whatever_the_order_of_their_rows() -> None:
@@ -89,8 +94,8 @@ def test_tables_have_a_row_for_each_run_and_for_each_class() -> None:
 
 def test_a_confusion_matrix_has_shares_of_each_true_class() -> None:
     found = confusion_matrix.numbers(frames(ONE_LABEL))
-    ((label, matrix),) = found.runs
-    assert label == "relu"
+    ((label, names, matrix),) = found.runs
+    assert (label, names) == ("relu", NAMES)
     nan = math.nan
     expected = [[2 / 3, 1 / 3, 0], [0, 1 / 2, 1 / 2], [nan, nan, nan]]
     np.testing.assert_allclose(matrix, expected)
@@ -111,9 +116,28 @@ def test_the_first_class_is_the_top_row_and_both_axes_have_names() -> None:
     assert image.get_array()[0, 1] == pytest.approx(1 / 3)
 
 
+def _one_matrix(matrix: np.ndarray, names: tuple[str, ...]) -> confusion_matrix.Confusions:
+    return confusion_matrix.Confusions((confusion_matrix.Confusion("run", names, matrix),))
+
+
+def test_each_panel_has_the_classes_of_its_own_data() -> None:
+    two = rows("b", np.eye(2), np.eye(2))
+    drawn = confusion_matrix.chart(confusion_matrix.numbers(frames(ONE_LABEL, two)))
+    assert [panel.x.categories for panel in drawn.panels] == [NAMES, NAMES[:2]]
+    assert [panel.y.categories for panel in drawn.panels] == [NAMES, NAMES[:2]]
+
+
+def test_several_labels_are_a_property_of_the_data_and_not_of_a_sample() -> None:
+    """Every sample has one label by chance; still each class whose logit is above 0 is answered."""
+    logits, labels = np.array([[1.0, 2, -1], [-1, -1, -2]]), np.array([[1, 0, 0], [0, 1, 0]])
+    table = rows("b", logits, labels, several=True)
+    (accuracy,) = metric_table(frames(table).runs, table)["accuracy"]
+    assert accuracy == pytest.approx(4 / 6)
+
+
 def test_many_classes_get_a_few_numbers() -> None:
     names = tuple(f"class {index}" for index in range(60))
-    chart = confusion_matrix.chart(confusion_matrix.Confusions((("run", np.eye(60)),), names))
+    chart = confusion_matrix.chart(_one_matrix(np.eye(60), names))
     shown = chart.panels[0].y.categories
     assert len(shown) == 60
     assert [name for name in shown if name] == ["0", "10", "20", "30", "40", "50"]

@@ -20,7 +20,7 @@ from fathom.figures.metric_tables import class_table, metric_table
 from fathom.figures.training_summary import training_summary
 from fathom.figures.verdict_table import forecast, verdict_table
 from fathom.losses import LossStep
-from fathom.models.build import is_mlp, new_network
+from fathom.models.build import changed_code, is_mlp, new_network
 from fathom.records import RUN_COLUMNS
 from fathom.store.integrity import Damage
 from fathom.store.results import StudyFolder
@@ -306,6 +306,12 @@ class Results:
         row = self._row(run)
         config = self._configs[row["run_id"]]
         model = read_model(config["model"])
+        changed = changed_code(model)
+        if changed is not None:
+            raise FathomError(
+                f"{changed}: its code is not what it was when the run was trained, and with these "
+                "weights it would be another network; bring that code back"
+            )
         if is_mlp(model):  # an earlier version did not record the shape of samples
             shape = [tensors["layers.0.weight"].shape[1]]
             num_classes = len(tensors[f"layers.{model.depth}.bias"])

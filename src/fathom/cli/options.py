@@ -26,7 +26,7 @@ Allow = Annotated[
         "--allow",
         metavar="MODULE",
         help="Let the study import from this module of yours, which runs its code: "
-        "activations and initializers as MODULE:FUNCTION.",
+        "activations, initializers and networks as MODULE:FUNCTION.",
     ),
 ]
 YesRun = Annotated[

@@ -39,13 +39,16 @@ def list_folder(folder: Path) -> list[os.DirEntry[str]]:
     """List a folder by name, without hidden entries.
 
     Raises:
-        DataError: If it cannot be read.
+        DataError: If it cannot be read, or a name is no printable text.
     """
     try:
         with os.scandir(folder) as entries:
             shown = [entry for entry in entries if not entry.name.startswith(".")]
     except OSError as error:
         raise DataError(describe_error(folder, error)) from error
+    for entry in shown:
+        if not entry.name.isprintable():  # bytes that are no UTF-8 come as lone surrogates
+            raise DataError(f"{folder}: holds a name that is no text: {entry.name!a}; rename it")
     return sorted(shown, key=lambda entry: entry.name)
 
 

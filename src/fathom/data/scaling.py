@@ -13,6 +13,7 @@ from torch import Tensor
 from fathom.data.config import Scaling
 
 _ROWS_AT_A_TIME: Final = 4096
+_NUMBERS_AT_A_TIME: Final = 2**24  # 128 MB in float64
 _PIXEL_RANGE: Final = (0.0, 255.0)
 
 
@@ -84,7 +85,8 @@ def fit(scaling: Scaling, inputs_NI: Tensor) -> Scale:
 def _moments(inputs_NI: Tensor) -> tuple[float, float]:
     """Return mean and standard deviation in float64, the same for any number of threads."""
     count = inputs_NI.numel()
-    blocks = [block.numpy() for block in torch.split(inputs_NI, _ROWS_AT_A_TIME)]
+    rows = max(1, min(_ROWS_AT_A_TIME, _NUMBERS_AT_A_TIME // inputs_NI.shape[1]))
+    blocks = [block.numpy() for block in torch.split(inputs_NI, rows)]
     mean = sum(float(block.sum(dtype="float64")) for block in blocks) / count
     squares = sum(float(((block.astype("float64") - mean) ** 2).sum()) for block in blocks)
     return mean, (squares / count) ** 0.5

@@ -128,5 +128,11 @@ def _read_annotations(root: Path, wnids: tuple[str, ...]) -> LabelledFiles:
         if name in found:
             raise DataError(f"{place}: image {name} has a line before this one")
         found[name] = known[rest[0]]
+    missing = sorted(there - found.keys())
+    if missing:
+        raise DataError(
+            f"{root / _ANNOTATIONS}: has no line for {len(missing):,} of {len(there):,} images, "
+            f"such as {missing[0]}; {_COLUMNS}"
+        )
     names = tuple(f"val/images/{name}" for name in found)
     return LabelledFiles(names=names, labels=np.array([*found.values()], np.int64))

@@ -11,8 +11,6 @@ from torch import Tensor
 from fathom.data.splits import Part
 from fathom.engine.probes import LayerView
 
-EVALUATION_BATCH = 256  # large enough for the product, small enough to stay in cache
-
 
 class TrainingSums(NamedTuple):
     """What one epoch of training tells, all `[R]` in float64.

@@ -18,11 +18,12 @@ from torch import Tensor
 
 from fathom.activations import ACTIVATIONS
 from fathom.data.splits import Part, PreparedData
-from fathom.engine.base import EVALUATION_BATCH, Scores, TrainingSums
+from fathom.engine.base import Scores, TrainingSums
 from fathom.engine.probes import LayerView, relative_change
 from fathom.engine.steps import TrainingImages, batch_indices
 from fathom.errors import FathomError
 from fathom.losses import LOSSES
+from fathom.models.build import EVALUATION_BATCH
 from fathom.models.mlp import initial_weights
 from fathom.optimizers import OPTIMIZERS
 from fathom.reference import activations, losses, network, optimizers, schedules

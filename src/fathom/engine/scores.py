@@ -3,17 +3,16 @@
 Shapes: N samples, K classes.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from fathom.data.splits import PreparedData
-from fathom.engine.base import EVALUATION_BATCH
 from fathom.engine.precision import dtype_of
 from fathom.engine.progress import Columns, Progress
-from fathom.models.build import new_network
+from fathom.models.build import evaluation_batch, new_network
 from fathom.spec.grid import Run
 
 
@@ -42,6 +41,7 @@ def score_columns(runs: Sequence[Run], progress: Progress, data: PreparedData) -
         "class": np.tile(np.arange(num_classes), num * len(runs)),
         "class_name": np.tile(np.array(names), num * len(runs)),
         "label": np.tile(hot_NK.long().flatten().numpy(), len(runs)),
+        "multi_label": np.full(num * num_classes * len(runs), int(data.multi_label)),
         "logit": torch.cat(logits).double().flatten().numpy(),
     }
 
@@ -53,9 +53,6 @@ def _logits(run: Run, index: int, progress: Progress, data: PreparedData) -> Ten
     network = new_network(run.model, data.sample_shape, data.num_classes, dtype).eval()
     kept = progress.best if progress.best and progress.best_epoch[index] > 0 else progress.last
     network.load_state_dict({name: tensor[index] for name, tensor in kept.items()})
-    return torch.cat([network(x) for x in _batches(data, dtype)])
-
-
-def _batches(data: PreparedData, dtype: torch.dtype) -> Iterator[Tensor]:
-    for start in range(0, len(data.test.targets), EVALUATION_BATCH):
-        yield data.scale(data.test.inputs[start : start + EVALUATION_BATCH], dtype)
+    size = evaluation_batch(run.model, data.sample_shape, data.num_classes)
+    batches = torch.split(data.test.inputs, size)
+    return torch.cat([network(data.scale(batch, dtype)) for batch in batches])

@@ -24,13 +24,13 @@ from torch import Tensor, nn
 
 from fathom.architectures.base import torch_seeded
 from fathom.data.splits import Part, PreparedData
-from fathom.engine.base import EVALUATION_BATCH, Scores, TrainingSums
+from fathom.engine.base import Scores, TrainingSums
 from fathom.engine.hooks import measure_network
 from fathom.engine.precision import dtype_of
 from fathom.engine.probes import LayerView, relative_change
 from fathom.engine.steps import TrainingImages, batch_indices, learning_rate
 from fathom.losses import LOSSES
-from fathom.models.build import initial_network, is_mlp
+from fathom.models.build import evaluation_batch, initial_network, is_mlp
 from fathom.optimizers import OPTIMIZERS
 from fathom.seeds import derive_seed
 from fathom.spec.grid import Run
@@ -124,8 +124,9 @@ class Trainer:
         self.net.eval()
         loss_sum, hit_sum = 0.0, 0.0
         with torch.no_grad():
-            for start in range(0, len(part.targets), EVALUATION_BATCH):
-                piece = slice(start, start + EVALUATION_BATCH)
+            size = evaluation_batch(self.run.model, self.data.sample_shape, self.data.num_classes)
+            for start in range(0, len(part.targets), size):
+                piece = slice(start, start + size)
                 losses, hits = self.losses_and_hits(self.inputs(part, piece), part.targets[piece])
                 loss_sum += float(losses.double().sum())
                 hit_sum += float(hits.sum())

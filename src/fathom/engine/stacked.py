@@ -16,7 +16,7 @@ from torch import Tensor
 
 from fathom.activations import ACTIVATIONS
 from fathom.data.splits import Part, PreparedData
-from fathom.engine.base import EVALUATION_BATCH, Scores, TrainingSums
+from fathom.engine.base import Scores, TrainingSums
 from fathom.engine.epoch import EpochTables, Repeater
 from fathom.engine.layers import Affine, Parameter, Pointwise, Segment, Workspace
 from fathom.engine.norms import Norm
@@ -26,6 +26,7 @@ from fathom.engine.sinks import ApplyUpdate, CollectGradients, Sink, clip_by_nor
 from fathom.engine.skips import Skip
 from fathom.engine.steps import TrainingImages, batch_indices, coefficient_table, learning_rate
 from fathom.losses import LOSSES
+from fathom.models.build import EVALUATION_BATCH
 from fathom.models.mlp import has_skip, initial_weights
 from fathom.optimizers import OPTIMIZERS
 from fathom.registry import Choice

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from fathom.architectures import ARCHITECTURES, is_mlp
 from fathom.data.augment import augment
 from fathom.data.splits import PreparedData
 from fathom.errors import FathomError
@@ -43,12 +44,21 @@ def check_batches(run: Run, num_train: int) -> None:
     """
     train = run.train
     left_over = 0 if train.drop_last else num_train % train.batch_size
-    if run.model.norm == "batch_norm" and 1 in {train.batch_size, left_over}:
+    if _norm(run) == "batch_norm" and 1 in {train.batch_size, left_over}:
         raise FathomError(
             f"train.batch_size: {train.batch_size} makes a batch of one of the {num_train} "
-            "training samples, and model.norm batch_norm needs two for a variance; use another "
-            "batch size, drop_last: true or layer_norm"
+            "training samples, and batch_norm needs two for a variance; use another batch size, "
+            "drop_last: true or layer_norm"
         )
+
+
+def _norm(run: Run) -> object:
+    """Return how a run's network normalises, as far as its settings tell."""
+    choice = run.model.name
+    if is_mlp(choice):
+        return run.model.norm
+    parameter = ARCHITECTURES.parameters(choice.name).get("norm")
+    return dict(choice.params).get("norm", parameter.default if parameter else "none")
 
 
 def batch_indices(run: Run, num_train: int, epoch: int) -> list[Tensor]:

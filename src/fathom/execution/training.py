@@ -12,17 +12,13 @@ import polars as pl
 import torch
 from torch import Tensor
 
-from fathom.activations import ACTIVATIONS
-from fathom.architectures import ARCHITECTURES
-from fathom.code_digest import digest_code
 from fathom.data.splits import PreparedData
 from fathom.engine.memory import is_out_of_memory
 from fathom.engine.run import train_cohort
 from fathom.engine.tables import CohortResult
 from fathom.errors import ComponentError, FathomError
 from fathom.execution.base import Task
-from fathom.initializers import INITIALIZERS
-from fathom.registry import Choice, Registry
+from fathom.models.build import changed_code
 from fathom.spec.grid import Run
 from fathom.spec.own_modules import allow
 from fathom.store.tables import TableName, make_table
@@ -115,17 +111,12 @@ def _require_same_code(runs: Iterable[Run]) -> None:
         FathomError: If one is not, so that results would have the wrong name.
     """
     for run in runs:
-        model = run.model
-        used: list[tuple[Registry[Any], Choice]] = [(ACTIVATIONS, phi) for phi in model.activation]
-        for registry, choice in (*used, (INITIALIZERS, model.init), (ARCHITECTURES, model.name)):
-            if not (choice.code and registry.is_foreign(choice.name)):
-                continue
-            if digest_code(registry.factory(choice.name)) != choice.code:
-                raise FathomError(
-                    f"{registry.kind} '{choice.name}': its code on {gethostname()} is not what it "
-                    "was when the study was read; bring every machine to the same state and run "
-                    "the command again"
-                )
+        changed = changed_code(run.model)
+        if changed is not None:
+            raise FathomError(
+                f"{changed}: its code on {gethostname()} is not what it was when the study was "
+                "read; bring every machine to the same state and run the command again"
+            )
 
 
 class _Reporter:

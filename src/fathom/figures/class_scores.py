@@ -49,10 +49,9 @@ def _arrange(rows: pl.DataFrame) -> ClassScores:
     rows = rows.sort("sample", "class")
     num_classes = rows["class"].n_unique()
     labels_NK = rows["label"].to_numpy().reshape(-1, num_classes)
-    single = bool((labels_NK.sum(1) == 1).all())
     return ClassScores(
         logits=rows["logit"].to_numpy().reshape(-1, num_classes),
-        targets=labels_NK.argmax(1) if single else labels_NK,
+        targets=labels_NK if rows["multi_label"][0] else labels_NK.argmax(1),
         class_names=tuple(rows["class_name"][:num_classes]),
     )
 

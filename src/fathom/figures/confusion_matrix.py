@@ -8,23 +8,30 @@ import numpy as np
 from fathom.figures.charts import Axis, Chart, Floats, HeatMap, Panel, columns_for
 from fathom.figures.class_scores import ClassScores, recorded_scores
 from fathom.figures.frames import FigureError, Frames, run_labels
-from fathom.metrics import confusion
+from fathom.metrics import confusion as count_answers
 
 _MOST_NAMES = 20  # beyond this the axes have some numbers
 _STEPS = (2, 5, 10, 20, 50, 100, 200, 500)  # between these
 
 
-class Confusions(NamedTuple):
-    """What the figure shows.
+class Confusion(NamedTuple):
+    """One run.
 
     Attributes:
-        runs: For each run its label and `[K, K]`: the share of class i's samples that were
-            answered with j; NaN for a class without samples.
+        label: What sets the run apart.
         class_names: K names.
+        shares: `[K, K]`, see `shares`.
     """
 
-    runs: tuple[tuple[str, Floats], ...]
+    label: str
     class_names: tuple[str, ...]
+    shares: Floats
+
+
+class Confusions(NamedTuple):
+    """What the figure shows: a matrix for each run."""
+
+    runs: tuple[Confusion, ...]
 
 
 def numbers(frames: Frames) -> Confusions:
@@ -36,9 +43,12 @@ def numbers(frames: Frames) -> Confusions:
     """
     labels = run_labels(frames)
     found = recorded_scores(frames)
-    *_, last = found.values()
-    runs = tuple((labels[run_id], shares(answers)) for run_id, answers in found.items())
-    return Confusions(runs, last.class_names)
+    return Confusions(
+        tuple(
+            Confusion(labels[run_id], answers.class_names, shares(answers))
+            for run_id, answers in found.items()
+        )
+    )
 
 
 def shares(answers: ClassScores) -> Floats:
@@ -51,7 +61,7 @@ def shares(answers: ClassScores) -> Floats:
     """
     if answers.targets.ndim == 2:
         raise FigureError("samples with several labels have no confusion matrix; see pr_curves")
-    counts = confusion(answers.logits, answers.targets).astype(np.float64)
+    counts = count_answers(answers.logits, answers.targets).astype(np.float64)
     totals = counts.sum(1, keepdims=True)
     unknown = np.full_like(counts, np.nan)
     found: Floats = np.divide(counts, totals, out=unknown, where=totals > 0)
@@ -60,30 +70,30 @@ def shares(answers: ClassScores) -> Floats:
 
 def chart(numbers: Confusions) -> Chart:
     """Draw one panel for each run."""
-    places = np.arange(len(numbers.class_names), dtype=np.float64)
-    names = _shown_names(numbers.class_names)
-    panels = tuple(
-        Panel(
-            title=label,
-            x=Axis(label="answered class", categories=names),
-            y=Axis(label="true class", categories=names),
-            heat_map=HeatMap(
-                x=places,
-                y=places,
-                z=matrix,
-                label="share of the class",
-                scale="linear",
-                low=0.0,
-                high=1.0,
-            ),
-        )
-        for label, matrix in numbers.runs
-    )
     return Chart(
         title="Confusion matrix of the test part",
-        panels=panels,
-        columns=columns_for(len(panels), most=3),
+        panels=tuple(_panel(confusion) for confusion in numbers.runs),
+        columns=columns_for(len(numbers.runs), most=3),
         note="Each row is a class, and its shares add up to 1.",
+    )
+
+
+def _panel(confusion: Confusion) -> Panel:
+    places = np.arange(len(confusion.class_names), dtype=np.float64)
+    names = _shown_names(confusion.class_names)
+    return Panel(
+        title=confusion.label,
+        x=Axis(label="answered class", categories=names),
+        y=Axis(label="true class", categories=names),
+        heat_map=HeatMap(
+            x=places,
+            y=places,
+            z=confusion.shares,
+            label="share of the class",
+            scale="linear",
+            low=0.0,
+            high=1.0,
+        ),
     )
 
 

@@ -4,6 +4,7 @@ import functools
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
@@ -21,16 +22,35 @@ from fathom.architectures.base import (
     torch_seeded,
 )
 from fathom.architectures.count import Counts, count
+from fathom.code_digest import digest_code
 from fathom.errors import FathomError
 from fathom.initializers import INITIALIZERS, fans, layer_initializers
 from fathom.models.mlp import MLP, layer_sizes, num_parameters
+from fathom.registry import Choice, Registry
 from fathom.seeds import derive_seed, generator
 from fathom.spec.grid import ModelConfig, Run
+
+EVALUATION_BATCH: Final = 256  # large enough for the product, small enough to stay in cache
+EVALUATION_NUMBERS: Final = 2**25  # kept for backward by the samples of a batch, if it were trained
 
 
 def is_mlp(model: ModelConfig) -> bool:
     """Tell whether a network is a multilayer perceptron, which has layers as settings."""
     return architectures.is_mlp(model.name)
+
+
+def changed_code(model: ModelConfig) -> str | None:
+    """Name a user's function that is not what it was when the settings were read; None if all are.
+
+    Raises:
+        ComponentError: If one is of a module that is not allowed here, or is gone.
+    """
+    used: list[tuple[Registry[Any], Choice]] = [(ACTIVATIONS, phi) for phi in model.activation]
+    for registry, choice in (*used, (INITIALIZERS, model.init), (ARCHITECTURES, model.name)):
+        is_own = choice.code and registry.is_foreign(choice.name)
+        if is_own and digest_code(registry.factory(choice.name)) != choice.code:
+            return f"{registry.kind} '{choice.name}'"
+    return None
 
 
 def new_network(
@@ -139,6 +159,18 @@ def _explained(architecture: Architecture) -> Iterator[None]:
         yield
     except ValueError as error:
         raise FathomError(f"model '{architecture.name}': {error}") from error
+
+
+def evaluation_batch(model: ModelConfig, sample_shape: Sequence[int], num_classes: int) -> int:
+    """Return how many samples a network is evaluated on at once: fewer where these are large.
+
+    Raises:
+        FathomError: If the data do not fit the architecture.
+    """
+    if is_mlp(model):
+        return EVALUATION_BATCH
+    numbers = count_network(model, sample_shape, num_classes).activation_numbers
+    return max(1, min(EVALUATION_BATCH, EVALUATION_NUMBERS // numbers))
 
 
 def _image_shape(architecture: Architecture, sample_shape: Sequence[int]) -> ImageShape:

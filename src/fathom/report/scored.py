@@ -41,5 +41,6 @@ def _charts(label: str, answers: ClassScores) -> Iterator[Chart]:
         yield replace(pr_curves.chart(curves), note="")  # its means are in the table of runs
     if len(answers.class_names) <= _MAX_MATRIX:
         with contextlib.suppress(FigureError):  # several labels
-            matrix = ((label, confusion_matrix.shares(answers)),)
-            yield confusion_matrix.chart(confusion_matrix.Confusions(matrix, answers.class_names))
+            matrix = confusion_matrix.shares(answers)
+            one = confusion_matrix.Confusion(label, answers.class_names, matrix)
+            yield confusion_matrix.chart(confusion_matrix.Confusions((one,)))
