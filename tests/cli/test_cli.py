@@ -287,6 +287,30 @@ class TestLooking:
             accuracy, loss = row["best_epoch_test_accuracy"], row["best_epoch_test_loss"]
             assert f"{row['best_epoch']}: {accuracy:.4f}, {loss:.4f}" in told
 
+    @pytest.mark.parametrize(
+        ("free", "told"),
+        [
+            (100.0, "a worker needs [\\d,]+ MiB and 100 are free; a smaller train.batch_size"),
+            (600.0, "600 MiB are free; so fewer than 2 workers will run"),
+            (1e6, None),
+            (None, None),
+        ],
+    )
+    def test_a_plan_says_what_will_not_fit(
+        self,
+        fathom: Fathom,
+        monkeypatch: pytest.MonkeyPatch,
+        free: float | None,
+        told: str | None,
+    ) -> None:
+        monkeypatch.setattr("fathom.execution.session.free_memory_mb", lambda: free)
+        outcome = fathom("plan", "s.yaml", "--workers", "2", "--set", "seeds=2")
+        assert outcome.code == 0
+        if told is None:
+            assert "are free" not in outcome.out
+        else:
+            assert re.search(told, outcome.out)
+
     def test_a_plan_tells_how_far_losses_step(self, fathom: Fathom) -> None:
         """For ten classes a hinge's gradient is sqrt(90) long."""
         plain = fathom("plan", "s.yaml", "--no-predict").out

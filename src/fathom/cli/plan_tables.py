@@ -1,6 +1,6 @@
 """What is printed of a plan: cohorts, their networks, memory and time, and how far losses step."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 from fathom.cli.tables import add_row, make_console, make_table, print_text
@@ -31,7 +31,7 @@ def print_plan(study: "Study", plan: "Plan") -> None:
             describe_network(cohort.runs[0]),
             short_count(network.parameters),
             short_count(network.flops),
-            f"{network.activation_mb:,.3g} MiB",
+            f"{network.activation_mb:,.{0 if network.activation_mb >= 10 else 1}f} MiB",
             f"{cohort.memory_mb:,.0f} MiB",
             duration(cohort.estimated_s),
         )
@@ -43,8 +43,25 @@ def print_plan(study: "Study", plan: "Plan") -> None:
     print_text(console, f"({note})")
     cost = f"about {duration(plan.estimated_s)}, {plan.memory_mb:,.0f} MiB"
     print_text(console, f"{study.name}: {plan.sizes}: {cost}")
-    for sentence in plan.warnings:
+    for sentence in (*plan.warnings, *_shortage(plan)):
         print_text(console, f"warning: {sentence}")
+
+
+def _shortage(plan: "Plan") -> Iterator[str]:
+    """Say what will not fit into this machine's memory."""
+    from fathom.execution.session import free_memory_mb
+
+    free_mb = free_memory_mb()
+    if plan.device_bytes is not None or free_mb is None:
+        return
+    largest = max(cohort.memory_mb for cohort in plan.cohorts)
+    if largest > free_mb:
+        yield (
+            f"a worker needs {largest:,.0f} MiB and {free_mb:,.0f} are free; a smaller "
+            "train.batch_size or record.probe_size needs less"
+        )
+    elif plan.memory_mb > free_mb:
+        yield f"{free_mb:,.0f} MiB are free; so fewer than {plan.workers} workers will run"
 
 
 def describe_network(run: "Run") -> str:
