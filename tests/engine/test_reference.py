@@ -50,7 +50,9 @@ def by_hand(make_run: Callable[..., Run], **settings: Any) -> Run:
 
 @pytest.mark.parametrize(("registry", "written"), WRITTEN, ids=lambda x: getattr(x, "kind", ""))
 def test_everything_built_in_is_written_by_hand(registry: Registry[Any], written: Any) -> None:
-    for name in registry.names():
+    built_in = [name for name in registry.names() if registry.is_built_in(name)]
+    assert built_in
+    for name in built_in:
         assert find_by_hand(registry, written, Choice(name)) == (written[name], {})
 
 

@@ -16,7 +16,7 @@ from fathom.errors import StoreError
 from fathom.store.integrity import Checker
 from fathom.store.results import StudyFolder
 
-TABLES = ("epochs", "layers", "runs", "histograms", "scores")
+TABLES = ("epochs", "layers", "runs", "histograms")
 COHORT_FILES = [f"cohorts/c3/{name}.parquet" for name in TABLES] + [
     "cohorts/c3/weights.safetensors"
 ]
