@@ -3,6 +3,7 @@
 import signal
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,13 @@ import pytest
 import torch
 
 from command import STUDY, Fathom, Outcome
+from fathom.activations import ACTIVATIONS
+from fathom.architectures import ARCHITECTURES
 from fathom.cli import main
 from fathom.data.config import DataConfig
+from fathom.data.datasets import DATASETS
+from fathom.initializers import INITIALIZERS
+from fathom.losses import LOSSES
 from fathom.registry import Choice
 from fathom.spec.grid import ModelConfig, RecordConfig, Run, TrainConfig
 from made_data import DIGITS
@@ -26,6 +32,32 @@ def _one_thread() -> Iterator[None]:
     yield
     torch.set_flush_denormal(False)
     torch.set_num_threads(threads)
+
+
+@contextmanager
+def _registries_kept() -> Iterator[None]:
+    """Forget the components that a test adds: messages of other tests list what is known."""
+    tables = [
+        (getattr(registry, table), getattr(registry, table).copy())
+        for registry in (ACTIVATIONS, ARCHITECTURES, DATASETS, INITIALIZERS, LOSSES)
+        for table in ("_factories", "_coded", "_allowed")
+    ]
+    yield
+    for table, before in tables:
+        table.clear()
+        table.update(before)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _registries_of_a_file() -> Iterator[None]:
+    with _registries_kept():
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _registries_of_a_test(_registries_of_a_file: None) -> Iterator[None]:
+    with _registries_kept():
+        yield
 
 
 @pytest.fixture

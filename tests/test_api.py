@@ -16,7 +16,6 @@ import torch
 
 import fathom
 from fathom import api
-from fathom.activations import ACTIVATIONS
 from fathom.api.description import describe_runs
 from fathom.api.loss_steps import recorded_steps
 from fathom.data.inputs import InputStatistics, input_statistics
@@ -79,8 +78,6 @@ class TestStudy:
         layers = {"activation": {"per_layer": [wave, "relu"]}, "model": {"depth": 2, "width": 8}}
         (run,) = fathom.Study(**SMALL | layers).runs()
         assert [choice.name for choice in run.model.activation] == ["wave", "relu"]
-        for name in ("wave", "clip_for_test"):
-            ACTIVATIONS._factories.pop(name)
 
     def test_a_changed_function_is_another_run(self) -> None:
         def make(factor: float) -> fathom.Study:
@@ -90,7 +87,6 @@ class TestStudy:
         ids = [{run.id for run in make(factor).runs()} for factor in (1.0, 1.0, 2.0)]
         assert ids[0] == ids[1]
         assert ids[0].isdisjoint(ids[2])
-        ACTIVATIONS._factories.pop("scaled_for_test")
 
     def test_own_arrays_are_kept_with_the_results(self, tmp_path: Path) -> None:
         rng = np.random.default_rng(0)
@@ -268,7 +264,6 @@ class TestResults:
         assert len(done.missing) == 2
         assert all(name.startswith("quits") for name in done.missing)
         assert set(done.runs["activation"]) == {"relu"}
-        ACTIVATIONS._factories.pop("quits")
 
     def test_nothing_to_report_is_told(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -10,14 +10,7 @@ import pytest
 import torch
 
 import fathom
-from fathom.activations import ACTIVATIONS
 from fathom.errors import FathomError
-
-
-@pytest.fixture(autouse=True)
-def _forget_own_functions(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep the functions of these tests out of the lists that messages of other tests show."""
-    monkeypatch.setattr(ACTIVATIONS, "_factories", dict(ACTIVATIONS._factories))
 
 
 def kinked(h: torch.Tensor) -> torch.Tensor:

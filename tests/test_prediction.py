@@ -25,12 +25,6 @@ from fathom.spec.grid import ModelConfig
 STANDARDISED = InputStatistics(1.0, 0.0)
 
 
-@pytest.fixture(autouse=True)
-def _forget_own_initializers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep the initializers of these tests out of the registry of others."""
-    monkeypatch.setattr(INITIALIZERS, "_factories", dict(INITIALIZERS._factories))
-
-
 def model(activation: str, init: str, *hidden: int, **params: float) -> ModelConfig:
     return ModelConfig(
         name=Choice("mlp"),

@@ -16,13 +16,6 @@ from fathom.registry import Choice, Registry
 H = torch.linspace(-3, 3, 25, dtype=torch.float64).view(5, 5)
 
 
-@pytest.fixture(autouse=True)
-def _forget(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave no activation of a test behind."""
-    for table in ("_factories", "_coded", "_allowed"):
-        monkeypatch.setattr(ACTIVATIONS, table, getattr(ACTIVATIONS, table).copy())
-
-
 def bent_identity(h: Tensor) -> Tensor:
     return (torch.sqrt(h * h + 1) - 1) / 2 + h
 

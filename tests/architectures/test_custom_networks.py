@@ -14,7 +14,6 @@ from network_cases import FORMS, NUM_CLASSES, built, choice, layers, maker
 from torch import Tensor, nn
 
 from fathom import Study
-from fathom.activations import ACTIVATIONS
 from fathom.architectures import ARCHITECTURES, Act, register_callable
 from fathom.architectures.base import ImageShape
 from fathom.architectures.count import count
@@ -23,7 +22,6 @@ from fathom.data.splits import prepare
 from fathom.errors import ComponentError, FathomError, StudyError
 from fathom.execution.base import Task
 from fathom.execution.training import Training
-from fathom.initializers import INITIALIZERS
 from fathom.models.build import initial_network
 from fathom.registry import Choice
 from fathom.spec.grid import Run
@@ -31,15 +29,6 @@ from fathom.spec.own_modules import allow
 
 Make = Callable[[ImageShape, int, Callable[[], Act]], nn.Module]
 SHAPE = (3, 16, 16)
-
-
-@pytest.fixture(autouse=True)
-def _forget(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave no model and no allowed module of a test behind."""
-    for table in ("_factories", "_coded"):
-        monkeypatch.setattr(ARCHITECTURES, table, getattr(ARCHITECTURES, table).copy())
-    for registry in (ACTIVATIONS, INITIALIZERS, ARCHITECTURES):
-        monkeypatch.setattr(registry, "_allowed", set())
 
 
 class Own(nn.Module):

@@ -37,13 +37,6 @@ def data(make_run: Callable[..., Run]) -> PreparedData:
     return prepare(make_run().data, [])
 
 
-@pytest.fixture(autouse=True)
-def _forget(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let what a test registers be forgotten after it."""
-    for registry in (ACTIVATIONS, LOSSES):
-        monkeypatch.setattr(registry, "_factories", dict(registry._factories))
-
-
 def by_hand(make_run: Callable[..., Run], **settings: Any) -> Run:
     return make_run(engine="reference", precision="float64", **settings)
 

@@ -1,6 +1,6 @@
 """One task: what is committed, what is told, what becomes of a run that cannot be trained."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 import torch
 
-from fathom.activations import ACTIVATIONS, register_callable
+from fathom.activations import register_callable
 from fathom.data.config import DataConfig
 from fathom.engine.tables import CohortResult
 from fathom.errors import StoreError
@@ -143,10 +143,8 @@ def raises(h: torch.Tensor) -> torch.Tensor:
 
 
 @pytest.fixture
-def registered() -> Iterator[dict[str, Any]]:
-    yield {f.__name__: register_callable(f) for f in (quits, raises)}
-    for name in ("quits", "raises"):
-        ACTIVATIONS._factories.pop(name)
+def registered() -> dict[str, Any]:
+    return {f.__name__: register_callable(f) for f in (quits, raises)}
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from fathom.activations import ACTIVATIONS, register_callable
-from fathom.architectures import ARCHITECTURES
-from fathom.initializers import INITIALIZERS
+from fathom.activations import register_callable
 from fathom.registry import Choice, Registry
 from fathom.spec.checks import Wrong
 from fathom.spec.components import Component
@@ -53,8 +51,6 @@ def test_a_parameter_without_annotation_takes_anything_plain() -> None:
 @pytest.fixture
 def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.syspath_prepend(tmp_path)
-    for registry in (ACTIVATIONS, INITIALIZERS, ARCHITECTURES):
-        monkeypatch.setattr(registry, "_allowed", set())
     monkeypatch.setattr(sys, "dont_write_bytecode", True)  # both versions come in one second
     yield tmp_path / "my_functions.py"
     sys.modules.pop("my_functions", None)
