@@ -19,15 +19,12 @@ COHORTS = {"c1": ("run_a", "run_b"), "c2": ("run_c",), "c3": ("run_d", "run_e", 
 NUM_EPOCHS, NUM_LAYERS, NUM_BINS = 2, 2, 3
 
 
-USUAL: tuple[TableName, ...] = ("epochs", "layers", "runs", "histograms")
-TABLES: tuple[TableName, ...] = (*USUAL, "scores")
+TABLES: tuple[TableName, ...] = tuple(COLUMNS)
 
 
-def make_frames(
-    run_ids: Sequence[str], *, elapsed_s: float = 1.0, tables: Sequence[TableName] = USUAL
-) -> dict[TableName, pl.DataFrame]:
+def make_frames(run_ids: Sequence[str], *, elapsed_s: float = 1.0) -> dict[TableName, pl.DataFrame]:
     """Build tables; `elapsed_s` goes into the volatile columns."""
-    return {name: make_table(name, _columns(name, run_ids, elapsed_s)) for name in tables}
+    return {name: make_table(name, _columns(name, run_ids, elapsed_s)) for name in TABLES}
 
 
 def make_weights(run_ids: Sequence[str]) -> dict[str, Tensor]:

@@ -9,14 +9,21 @@ from pathlib import Path
 
 import pytest
 import torch
-from made_cohorts import COHORTS, commit_made, finish, make_frames, make_weights, open_folder
+from made_cohorts import (
+    COHORTS,
+    TABLES,
+    commit_made,
+    finish,
+    make_frames,
+    make_weights,
+    open_folder,
+)
 from polars.testing import assert_frame_equal
 
 from fathom.errors import StoreError
 from fathom.store.integrity import Checker
 from fathom.store.results import StudyFolder
 
-TABLES = ("epochs", "layers", "runs", "histograms")
 COHORT_FILES = [f"cohorts/c3/{name}.parquet" for name in TABLES] + [
     "cohorts/c3/weights.safetensors"
 ]

@@ -77,6 +77,29 @@ def test_a_torn_tail_is_kept_and_cut_by_the_next_writer(path: Path) -> None:
     assert "torn record at the end, cut off" in str(damage)
 
 
+def test_a_torn_record_with_its_line_break_is_cut_off(path: Path) -> None:
+    """A power cut may leave the sectors of one append in any state, the last one whole."""
+    whole = path.read_bytes()
+    for torn in (
+        b"\0" * 40 + LINES[0][40:],
+        LINES[0][:10] + b"\0" * 10 + LINES[0][20:],
+        b"\0" * 9 + b"\n" + LINES[0][:12],
+    ):
+        path.write_bytes(whole + torn)
+        (damage,) = mend(path)
+        assert (path.parent / damage.kept_at).read_bytes() == whole + torn
+        assert path.read_bytes() == whole
+        assert mend(path) == []
+        assert read(path).damages == ()
+
+
+def test_the_last_trace_of_a_study_is_not_cut_off(path: Path) -> None:
+    only = LINES[0].replace(b"{", b"[")
+    path.write_bytes(only + LINES[1][:9])
+    assert len(mend(path)) == 2
+    assert path.read_bytes() == only
+
+
 def test_a_damaged_record_is_copied_and_told_once(path: Path) -> None:
     damaged = path.read_bytes().replace(b'"number":1', b'"number":7')
     path.write_bytes(damaged)

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import polars as pl
 import pytest
-from made_cohorts import TABLES, make_frames
+from made_cohorts import make_frames
 from polars.testing import assert_frame_equal
 
 from fathom.records import RUN_COLUMNS
@@ -22,7 +22,7 @@ from fathom.store.tables import (
     to_parquet,
 )
 
-FRAMES = make_frames(["run_a", "run_b"], tables=TABLES)
+FRAMES = make_frames(["run_a", "run_b"])
 DIGESTS = run_digests(FRAMES)
 OPTIONAL = [column.name for column in RUN_COLUMNS if column.optional]
 
@@ -107,7 +107,7 @@ def test_tables_are_joined_in_one_order() -> None:
 
 def test_the_digest_of_a_run_is_its_own() -> None:
     assert list(DIGESTS) == ["run_a", "run_b"]
-    assert run_digests(make_frames(["run_b", "run_c"], tables=TABLES))["run_b"] == DIGESTS["run_b"]
+    assert run_digests(make_frames(["run_b", "run_c"]))["run_b"] == DIGESTS["run_b"]
     assert study_digest_of(DIGESTS) == study_digest_of(dict(reversed(DIGESTS.items())))
     assert study_digest_of(DIGESTS) != study_digest_of({"run_a": DIGESTS["run_a"]})
 

@@ -43,11 +43,13 @@ class Reading:
         records: Every record that checks, in order.
         damages: Whole lines that are no records.
         tail: Bytes behind the last line break: an append that was cut off, or is going on just now.
+        end: Where the last record ends.
     """
 
     records: tuple[Record, ...]
     damages: tuple[bytes, ...]
     tail: bytes
+    end: int
 
 
 def encode(record: Mapping[str, Any]) -> bytes:
@@ -65,7 +67,7 @@ def decode(data: bytes) -> Reading:
     """Read all records of a manifest, stepping over what is damaged."""
     records: list[Record] = []
     damages: list[bytes] = []
-    done = search = 0
+    done = search = end = 0
     while head := _HEAD.search(data, search):
         stop = head.end() + int(head[1])
         record = _record(data, head.end(), stop, int(head[2], 16))
@@ -75,11 +77,11 @@ def decode(data: bytes) -> Reading:
         if head.start() > done:
             damages.append(data[done : head.start()])
         records.append(record)
-        done = search = stop + 1
+        done = search = end = stop + 1
     rest, line_break, tail = data[done:].rpartition(b"\n")
     if line_break:
         damages.append(rest + line_break)
-    return Reading(records=tuple(records), damages=tuple(damages), tail=tail)
+    return Reading(records=tuple(records), damages=tuple(damages), tail=tail, end=end)
 
 
 def _record(data: bytes, start: int, stop: int, checksum: int) -> Record | None:
@@ -121,7 +123,7 @@ def append(path: Path, record: Mapping[str, Any]) -> list[Damage]:
     """
     line = encode(record)
     with _locked(path, len(line)) as descriptor:
-        damages = _cut_tail(path, descriptor)
+        damages = [] if _ends_with_line(descriptor) else _cut_torn(path, descriptor)
         end = os.fstat(descriptor).st_size
         if end == 0:  # the file's name is made durable before anything in it can be acknowledged
             sync_folder(path.parent)
@@ -136,9 +138,11 @@ def append(path: Path, record: Mapping[str, Any]) -> list[Damage]:
 
 
 def mend(path: Path) -> list[Damage]:
-    """Keep a copy of a manifest with damaged records, and cut off a torn tail.
+    """Keep a copy of a manifest with damaged records, and cut off what is torn at the end.
 
-    A damage that an earlier call has kept is not reported again.
+    A damage that an earlier call has kept is not reported again. Whatever lies behind the last
+    record that checks is torn: after a power cut that can be a whole line, with zeros inside, of a
+    record that nobody was told of yet.
 
     Returns:
         What was damaged.
@@ -147,20 +151,26 @@ def mend(path: Path) -> list[Damage]:
         StoreError: If the manifest cannot be opened or the copy cannot be written.
     """
     with _locked(path) as descriptor:
-        torn = _cut_tail(path, descriptor)
+        torn = _cut_torn(path, descriptor)
         data = read_file(path)
         new = [piece for piece in decode(data).damages if not _kept(path, piece)]
         return torn + [_keep(path, data, piece, "damaged record") for piece in new]
 
 
-def _cut_tail(path: Path, descriptor: int) -> list[Damage]:
+def _ends_with_line(descriptor: int) -> bool:
     size = os.fstat(descriptor).st_size
-    if size == 0 or os.pread(descriptor, 1, size - 1) == b"\n":
-        return []
+    return size == 0 or os.pread(descriptor, 1, size - 1) == b"\n"
+
+
+def _cut_torn(path: Path, descriptor: int) -> list[Damage]:
     data = read_file(path)
-    tail = decode(data).tail
-    damage = _keep(path, data, tail, "torn record at the end, cut off")
-    os.ftruncate(descriptor, size - len(tail))
+    reading = decode(data)
+    # Without any record the lines may be all that is left of a study: only a tail is cut off then.
+    start = reading.end if reading.records else len(data) - len(reading.tail)
+    if start == len(data):
+        return []
+    damage = _keep(path, data, data[start:], "torn record at the end, cut off")
+    os.ftruncate(descriptor, start)
     sync_file(descriptor)
     return [damage]
 
