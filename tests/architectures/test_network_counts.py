@@ -90,11 +90,11 @@ def test_dropout_keeps_masks() -> None:
 def test_counting_is_quick_and_done_once() -> None:
     count(choice("resnet18"), (3, 96, 96), 10)  # imports
     times = []
-    for size in (224, 32, 64):
+    for size in (32, 224):  # 49 times the operations, none of which is carried out
         start = time.process_time()
         count(choice("resnet18"), (3, size, size), 3)
         times.append(time.process_time() - start)
-    assert min(times) < 0.3
+    assert times[1] < 10 * times[0]
     hits = count.cache_info().hits
     count(choice("resnet18"), (3, 224, 224), 3)
     assert count.cache_info().hits == hits + 1
