@@ -12,6 +12,7 @@ import polars as pl
 from fathom.figures.frames import Frames
 from fathom.records import EPOCH_COLUMNS, LAYER_COLUMNS, PREDICTION_COLUMNS, RUN_COLUMNS
 from fathom.store.tables import schema
+from fathom.surfaces import Surface
 
 _BINS = 4  # of a histogram
 
@@ -41,6 +42,7 @@ def study(
     epochs: int = 50,
     odd: bool = True,
     histograms: bool = False,
+    observed: bool = False,
 ) -> Frames:
     """Make a study of all combinations.
 
@@ -52,6 +54,7 @@ def study(
         epochs: Epochs after the state before training.
         odd: Let some runs diverge, stop early, have zeros, NaN and infinities, or no prediction.
         histograms: Let the runs have histograms, which are made when they are asked for.
+        observed: Let the runs have counts of units and decision surfaces.
     """
     cells = list(itertools.product(activations, inits, depths, seeds))
     swept = {"activation": activations, "init": inits, "depth": depths, "seed": seeds}
@@ -106,6 +109,59 @@ def study(
             functools.cache(functools.partial(_histograms, runs if histograms else [], odd)),
             schema=schema("histograms"),
         ),
+        units=_units(runs if observed else []).lazy(),
+        surfaces=lambda: {run["run_id"]: _surface(run) for run in runs if observed},
+    )
+
+
+def _units(runs: list[dict[str, Any]]) -> pl.DataFrame:
+    """Four units in each layer, before and after; the first one dies, unless the run diverges."""
+    rows = [
+        {
+            "run_id": run["run_id"],
+            "epoch": epoch,
+            "layer": layer,
+            "place": f"layers.{layer - 1}",
+            "unit": unit,
+            "state": _state(run["outcome"], epoch, unit),
+            **dict.fromkeys(("active_share", "low_share", "high_share"), 0.5),
+            "act_min": 0.0,
+            "act_max": 1.0,
+            "samples": 100,
+        }
+        for run in runs
+        for epoch in (0, run["epochs_run"])
+        for layer in range(1, run["depth"] + 1)
+        for unit in range(4)
+    ]
+    return pl.DataFrame(rows, schema=schema("units"))
+
+
+def _state(outcome: str, epoch: int, unit: int) -> str:
+    if epoch and outcome == "diverged":
+        return "no number"
+    return "dead" if epoch and unit == 0 else "alive"
+
+
+def _surface(run: dict[str, Any]) -> Surface:
+    """Three epochs of a boundary across, which wanders to the right; half is NaN if diverged."""
+    epochs = np.array([0, max(1, run["epochs_run"] // 2), max(2, run["epochs_run"])])
+    across, up = np.linspace(-1, 1, 8), np.linspace(-0.5, 1, 8)
+    share = 1 / (1 + np.exp(-4 * (across - 0.3 * np.arange(3)[:, None] + 0.3)))
+    shares = np.broadcast_to(share[:, None, :, None], (3, 8, 8, 1))
+    shares = np.concatenate([1 - shares, shares], -1).astype(np.float32)
+    if run["outcome"] == "diverged":
+        shares[-1, 4:] = np.nan
+    points = np.stack([across, up], 1)
+    labels = np.arange(8) % 2
+    return Surface(
+        run_id=run["run_id"],
+        epochs=epochs,
+        across=across,
+        up=up,
+        shares=shares,
+        points=points,
+        labels=labels,
     )
 
 

@@ -108,7 +108,7 @@ def test_metrics_are_tables_of_their_own_where_there_are_any(
 ) -> None:
     metrics = pl.DataFrame({"run_id": ["a"], "class_name": ["=1+1"], "f1": [0.25]})
     tables = {"metrics": metrics, "class_metrics": metrics.clear()}
-    write_csv(frames.runs, frames, tmp_path, scored=tables)
+    write_csv(frames.runs, frames, tmp_path, further=tables)
     assert read_csv(tmp_path / "metrics.csv") == [
         {"run_id": "a", "class_name": "'=1+1", "f1": "0.25"}
     ]

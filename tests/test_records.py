@@ -9,6 +9,7 @@ from fathom.records import (
     HISTOGRAM_COLUMNS,
     LAYER_COLUMNS,
     RUN_COLUMNS,
+    UNIT_COLUMNS,
     Column,
 )
 
@@ -17,12 +18,14 @@ TABLES = {
     "layers": LAYER_COLUMNS,
     "histograms": HISTOGRAM_COLUMNS,
     "runs": RUN_COLUMNS,
+    "units": UNIT_COLUMNS,
 }
 KEYS = {
     "epochs": ["run_id", "epoch"],
     "layers": ["run_id", "epoch", "layer"],
     "histograms": ["run_id", "epoch", "layer", "quantity", "bin"],
     "runs": ["run_id"],
+    "units": ["run_id", "epoch", "layer", "place", "unit"],
 }
 ALL = [column for columns in TABLES.values() for column in columns]
 

@@ -12,6 +12,7 @@ import torch
 
 from fathom.activations import ACTIVATIONS
 from fathom.data.datasets import Sizes
+from fathom.engine.observations import GRID_SIDE, surface_epochs, unit_epochs
 from fathom.engine.steps import steps_per_epoch
 from fathom.models.build import EVALUATION_BATCH, count_network, is_mlp
 from fathom.models.mlp import num_parameters
@@ -27,6 +28,11 @@ EXPECTED_SHARE: Final = 0.6  # of the product peak that whole epochs reach, reco
 NUMBER_S: Final = 5e-9  # seconds that an image network takes for a number kept for backward
 LAYER_STEP_S: Final = 100e-6  # seconds that one layer costs a step beside its products
 LAYER_PROBE_S: Final = 1e-3  # seconds to measure one layer once, in a small cohort
+UNIT_SAMPLE_S: Final = 15e-9  # seconds to judge one unit on one sample
+COUNT_S: Final = 300e-6  # seconds that one layer costs a batch beside that
+SURFACE_S: Final = 1e-3  # seconds that a frame of a decision surface takes beside its products
+UNIT_ROW_BYTES: Final = 1000  # of a unit at an epoch, while its rows become a table
+UNITS_OF_A_LAYER: Final = 256  # channels of an image network's layer, roughly
 PROCESS_BYTES: Final = 350 * 2**20  # a worker that has imported everything and trained nothing
 AUTOGRAD_BYTES: Final = 60 * 2**20  # what torch imports for its optimizers and products beside that
 BATCH_COPIES: Final = 1.7  # of what an image network keeps of a batch, while gradients pass it
@@ -156,6 +162,25 @@ def _epoch_overhead_s(run: Run, sizes: Sizes) -> float:
     return num_layers * (LAYER_STEP_S * (steps + passes / 3) + LAYER_PROBE_S)
 
 
+def observation_seconds(runs: Sequence[Run], sizes: Sizes, rate: float) -> float:
+    """Estimate the time that counting units and keeping surfaces adds to a cohort's training.
+
+    Args:
+        runs: Of one cohort.
+        sizes: Of their data.
+        rate: Operations per second of a product.
+    """
+    run = runs[0]
+    counts = count_network(run.model, sizes.sample_shape, sizes.num_classes)
+    forward_s = counts.flops / (rate * EXPECTED_SHARE)
+    units = sum(run.model.hidden) or counts.activation_numbers
+    batches = counts.num_layers * sizes.num_train / EVALUATION_BATCH
+    counting_s = sizes.num_train * (forward_s + units * UNIT_SAMPLE_S) + batches * COUNT_S
+    surface_s = SURFACE_S + GRID_SIDE**2 * forward_s
+    times, frames = len(unit_epochs(run)), len(surface_epochs(run))
+    return len(runs) * (times * counting_s + frames * surface_s)
+
+
 def memory_bytes(runs: Sequence[Run], sizes: Sizes) -> float:
     """Add up what a worker holds at its peak: while it loads the data, or measures and saves."""
     data, cohort = data_bytes(sizes), sum(run_bytes(run, sizes) for run in runs)
@@ -178,13 +203,21 @@ def run_bytes(run: Run, sizes: Sizes) -> float:
     held = (2 + slots + kept) * counts.parameters  # values and gradients; optimizer; kept ones
     # A state and its file, or new weights to keep.
     saved = max(2 * (1 + slots + kept), 2 * min(1, kept)) * counts.parameters
+    seen = _observed_bytes(run, counts.num_layers, sizes.num_classes)
     if is_mlp(run.model):
-        return (held + saved + _mlp_numbers(run, sizes)) * _item_size(run)
+        return (held + saved + _mlp_numbers(run, sizes)) * _item_size(run) + seen
     probes = min(run.record.probe_size, sizes.num_train)
     batch = min(run.train.batch_size, sizes.num_train)
     samples = max(BATCH_COPIES * batch, PROBE_COPIES * probes)
     # What autograd keeps is free again when a state is saved.
-    return (held + max(saved, samples * counts.activation_numbers)) * _item_size(run)
+    return (held + max(saved, samples * counts.activation_numbers)) * _item_size(run) + seen
+
+
+def _observed_bytes(run: Run, num_layers: int, num_classes: int) -> int:
+    """Return the bytes of what is seen of a run's network: rows; frames in memory and a state."""
+    units = sum(run.model.hidden) or UNITS_OF_A_LAYER * num_layers
+    frames = 3 * len(surface_epochs(run)) * GRID_SIDE**2 * num_classes * 4
+    return len(unit_epochs(run)) * units * UNIT_ROW_BYTES + frames
 
 
 def _mlp_numbers(run: Run, sizes: Sizes) -> int:

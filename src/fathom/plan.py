@@ -20,11 +20,13 @@ from fathom.costs import (
     epoch_seconds,
     memory_bytes,
     network_cost,
+    observation_seconds,
     product_rate,
     run_bytes,
 )
 from fathom.data.config import DataConfig
 from fathom.data.datasets import Sizes
+from fathom.engine.observations import check_plane
 from fathom.engine.steps import check_batches
 from fathom.optimizers import OPTIMIZERS
 from fathom.spec.grid import Run, cohort_id
@@ -210,11 +212,13 @@ def _largest(
 
 def _cohort(runs: Sequence[Run], sizes: Sizes, rate: float) -> Cohort:
     check_batches(runs[0], sizes.num_train)
+    check_plane(runs[0], sizes.num_features, multi_label=sizes.multi_label)
+    training_s = epoch_seconds(runs, sizes, rate) * runs[0].train.epochs
     return Cohort(
         id=cohort_id(runs),
         runs=tuple(runs),
         memory_mb=memory_bytes(runs, sizes) / 2**20,
         flops=len(runs) * epoch_flops(runs[0], sizes),
-        estimated_s=epoch_seconds(runs, sizes, rate) * runs[0].train.epochs,
+        estimated_s=training_s + observation_seconds(runs, sizes, rate),
         network=network_cost(runs[0], sizes),
     )

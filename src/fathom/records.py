@@ -16,9 +16,13 @@ before training: in row 0, those of the network without normalisation.
 """
 
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 Outcome = Literal["completed", "stopped_early", "diverged"]
+UnitState = Literal[
+    "alive", "asleep", "dead", "saturated low", "saturated high", "constant", "no number"
+]
+UNIT_STATES: Final[tuple[UnitState, ...]] = get_args(UnitState)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,6 +185,47 @@ SCORE_COLUMNS: Final = (
         name="multi_label", unit="1", kind="int", meaning="1 if a sample may have several, else 0."
     ),
     Column(name="logit", unit="1", meaning="What the run's best network answers."),
+)
+
+# Counted over the whole training part in evaluation: `batch_norm` by its running statistics. A
+# channel of a convolution is a unit and each of its positions a sample; so is each token. After
+# `sort` and `permute` a unit is a place in the order.
+UNIT_COLUMNS: Final = (
+    _RUN_ID,
+    _EPOCH,
+    Column(
+        name="layer",
+        unit="1",
+        kind="int",
+        meaning="Activation, counted from 1 in the order of the signal.",
+    ),
+    Column(
+        name="place",
+        unit="1",
+        kind="text",
+        meaning="The linear map that the activation reads, as weights name it.",
+    ),
+    Column(name="unit", unit="1", kind="int", meaning="Unit or channel, counted from 0."),
+    Column(
+        name="state",
+        unit="1",
+        kind="text",
+        meaning="alive, asleep, dead, saturated low or high, constant, or no number.",
+    ),
+    Column(
+        name="active_share",
+        unit="share",
+        meaning="Samples with a slope phi'(h) other than 0.",
+    ),
+    Column(
+        name="low_share",
+        unit="share",
+        meaning="Samples with h < 0 and |phi'(h)| < 5 % of its maximum; NaN for unbounded phi.",
+    ),
+    Column(name="high_share", unit="share", meaning="Likewise with h >= 0."),
+    Column(name="act_min", unit="1", meaning="Smallest phi(h)."),
+    Column(name="act_max", unit="1", meaning="Largest phi(h)."),
+    Column(name="samples", unit="1", kind="int", meaning="Samples, times positions."),
 )
 
 RUN_COLUMNS: Final = (

@@ -12,7 +12,8 @@ from fathom.activations import ACTIVATIONS, register_callable
 from fathom.data.splits import PreparedData, prepare
 from fathom.engine.by_hand import ReferenceEngine, find_by_hand
 from fathom.engine.derivatives import check_activation, check_loss
-from fathom.engine.run import make_engine, train_cohort
+from fathom.engine.engines import make_engine
+from fathom.engine.run import train_cohort
 from fathom.engine.single import SingleEngine
 from fathom.errors import FathomError, StudyError
 from fathom.losses import LOSSES

@@ -10,7 +10,8 @@ import torch
 
 from fathom.data.splits import PreparedData, prepare
 from fathom.engine.agreement import _SideBySide, train_side_by_side
-from fathom.engine.run import CPU, make_engine, train_cohort
+from fathom.engine.engines import make_engine
+from fathom.engine.run import CPU, train_cohort
 from fathom.models.mlp import NORM_EPS
 from fathom.spec.grid import RecordConfig, Run
 

@@ -142,6 +142,37 @@ def test_a_channel_is_a_unit() -> None:
     assert (last.num_samples, len(last.states)) == (20, 4)
 
 
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf], ids=str)
+@pytest.mark.parametrize("way", WAYS)
+def test_a_unit_without_numbers_is_neither_dead_nor_alive(way: str, bad: float) -> None:
+    """One sample is enough; comparisons with NaN are False, which would read as a slope of 0."""
+    net = WAYS[way]()
+    with torch.no_grad():
+        linears(net)[0].bias[3] = -1e4
+        linears(net)[2].bias[[5, 8]] = bad
+    x = torch.cat(inputs())
+    first, second, third = count_units(net, x.split(128))
+    assert first.states.count("no number") == second.states.count("no number") == 0
+    assert [u for u, state in enumerate(third.states) if state == "no number"] == [5, 8]
+    assert third.finite[[5, 8]].tolist() == [0, 0]
+    x[700, 0] = math.nan
+    first, *_ = count_units(net, x.split(128))
+    assert set(first.states) == {"no number"}
+    assert set(first.finite.tolist()) == {len(x) - 1}
+    assert first.act_max.isnan().all()
+
+
+@pytest.mark.parametrize("phi", [fathoms("tanh"), nn.Tanh], ids=["ours", "torch's"])
+def test_infinite_arguments_are_no_saturation(phi: Callable[[], nn.Module]) -> None:
+    """phi(inf) = 1 is a number, and inf is none."""
+    net = he_network(phi, depth=1)
+    with torch.no_grad():
+        linears(net)[0].bias[0] = math.inf
+    (found,) = count_units(net, inputs())
+    assert found.states[0] == "no number"
+    assert (found.low[0], found.high[0]) == (0, 0)
+
+
 def test_tokens_are_samples_of_their_units() -> None:
     net = nn.Sequential(nn.Linear(5, 7), nn.GELU())
     (found,) = count_units(net, [torch.randn(4, 3, 5)])

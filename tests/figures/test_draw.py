@@ -46,7 +46,7 @@ def small_study() -> Frames:
 
 @pytest.fixture(scope="module")
 def large_study() -> Frames:
-    return study(epochs=6, histograms=True)
+    return study(epochs=6, histograms=True, observed=True)
 
 
 def line(y: Any, **options: Any) -> Line:
@@ -69,7 +69,12 @@ def heat_map(z: Any, **options: Any) -> HeatMap:
 def test_every_axis_and_colour_scale_names_its_unit(name: str) -> None:
     inits = ("he_normal(factor=1)", "he_normal(factor=2.5)")
     frames = study(
-        activations=("relu", "tanh"), inits=inits, depths=(2, 4), epochs=3, histograms=True
+        activations=("relu", "tanh"),
+        inits=inits,
+        depths=(2, 4),
+        epochs=3,
+        histograms=True,
+        observed=True,
     )
     found = chart(name, frames, **few(name, frames))
     labels = [p.y.label for p in found.panels] + [p.x.label for p in found.panels]
@@ -81,6 +86,7 @@ def test_every_axis_and_colour_scale_names_its_unit(name: str) -> None:
             or label in {"factor of the initializer", "depth", "true class", "answered class"}
             or label in {"precision", "recall", "share of the class"}
             or label in {"density", "share of the values in a bin"}
+            or label in {"share of the units", "share of class 1", "x1", "x2"}
             or label.startswith("first epoch with train accuracy ≥")
         ), label
 
@@ -95,7 +101,7 @@ def test_every_figure_is_drawn_without_a_warning(name: str, shape: str) -> None:
         "one run": {"activations": ("relu",), "inits": inits[:1], "depths": (2,)},
         "odd values": {},
     }[shape]
-    frames = study(**({"epochs": 4, "histograms": True} | options))
+    frames = study(**({"epochs": 4, "histograms": True, "observed": True} | options))
     if shape == "odd values":
         frames = dataclasses.replace(
             frames, epochs=spoil(frames.epochs), layers=spoil(frames.layers)

@@ -13,12 +13,17 @@ from made_frames import study
 
 def test_files_of_a_small_study(tmp_path: Path) -> None:
     frames = study(
-        activations=("relu", "tanh"), inits=("he",), depths=(2, 4), epochs=2, histograms=True
+        activations=("relu", "tanh"),
+        inits=("he",),
+        depths=(2, 4),
+        epochs=2,
+        histograms=True,
+        observed=True,
     )
     found = write_images(frames, tmp_path, ["png"])
     written = sorted(f"figures/{path.name}" for path in (tmp_path / "figures").iterdir())
     assert written == sorted(path for paths in found.files.values() for path in paths)
-    assert len(written) == 16
+    assert len(written) == 18
     assert set(found.left_out) == {"factor_comparison", "inits_at_activation"}
     assert "needs at least two values of init" in found.left_out["inits_at_activation"]
 

@@ -562,6 +562,33 @@ BROKEN: dict[str, tuple[str | bytes, tuple[str, ...]]] = {
             "line 5, overrides[0].set.init: its parameters make 2 values; only one is possible here",
         ),
     ),
+    "units at odd times": (
+        BASE + "record: {units: end}\n",
+        (
+            "line 3, record.units: got 'end'; must be one of none, ends, every. Did you mean 'ends'?",
+        ),
+    ),
+    "units as a flag": (
+        BASE + "record: {units: true}\n",
+        ("line 3, record.units: got true; must be one of none, ends, every.",),
+    ),
+    "a single frame": (
+        "data: half_moons\nactivation: relu\nrecord:\n  surfaces: 1\n",
+        ("line 4, record.surfaces: got 1; must be an integer >= 2 or null",),
+    ),
+    "surfaces in many dimensions": (
+        BASE + "record:\n  surfaces: 5\n",
+        (
+            "line 4, record.surfaces: needs data of two features, and a sample of 'digits' has 64; leave it out, or use data such as half_moons",
+        ),
+    ),
+    "surfaces of some of the data": (
+        "data: {name: [half_moons, mnist]}\nactivation: relu\nrecord: {surfaces: 5}\noverrides: [{where: {data.name: half_moons}, set: {data.name: cifar10}}]\n",
+        (
+            "line 3, record.surfaces: needs data of two features, and a sample of 'mnist' has 784; leave it out, or use data such as half_moons",
+            "line 3, record.surfaces: needs data of two features, and a sample of 'cifar10' has 3,072; leave it out, or use data such as half_moons",
+        ),
+    ),
     "override without set": (
         BASE + "overrides: [{where: {activation: relu}}]\n",
         (

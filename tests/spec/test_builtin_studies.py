@@ -14,7 +14,7 @@ from fathom.spec.grid import Run
 from fathom.spec.load import builtin_studies, load_study
 
 COUNTS = {
-    "activation-tour": 6,
+    "activation-tour": 6 + 1,
     "classics": 5,
     "deep-mlp": 4 * 8 * 6,
     "deep-mlp-quick": 4 * 8 * 3,
@@ -102,8 +102,13 @@ def test_the_factor_of_he_is_swept_around_two() -> None:
 
 
 def test_the_activation_tour_stops_early_on_ten_thousand_samples() -> None:
-    run = load_study("activation-tour").runs()[0]
-    assert run.model.hidden == (512, 256, 256, 128)
+    study = load_study("activation-tour")
+    deep = (256,) * 5 + (128,) * 5
+    by_width = [(run.model.activation[0].name, run.model.hidden) for run in study.runs()]
+    assert [pair for pair in by_width if pair[1] == deep] == [("relu", deep)]
+    assert {hidden for _, hidden in by_width} == {(512, 256, 256, 128), deep}
+    assert {run.record.units for run in study.runs()} == {"ends"}
+    run = study.runs()[0]
     assert round(60_000 * run.data.validation_share) == 10_000
     assert (run.data.scaling, run.data.protocol) == ("symmetric", "holdout")
     assert (run.train.patience, run.train.batch_size, run.train.drop_last) == (7, 256, True)
@@ -127,6 +132,7 @@ def test_half_moon_mixes_two_activations_in_one_network() -> None:
     assert [choice.name for choice in mixed.model.activation] == ["exp", "cos"]
     rates = {dict(run.cell)["activation"]: run.train.lr for run in runs}
     assert {name for name, lr in rates.items() if lr != 0.01} == {"sigmoid"}
+    assert {run.record.surfaces for run in runs} == {25}
     permuted = next(run for run in runs if dict(run.cell)["activation"] == "identity+permute")
     assert [choice.name for choice in permuted.model.activation] == ["identity", "permute"]
 

@@ -1,5 +1,7 @@
 """A study: expansion to runs, identities, rules, what Python users hold."""
 
+import hashlib
+import json
 import subprocess
 import sys
 from collections import Counter
@@ -11,6 +13,7 @@ import pytest
 
 from fathom.errors import StudyError
 from fathom.registry import Choice
+from fathom.spec.grid import to_plain
 from fathom.spec.keys import LEAVES
 from fathom.spec.load import load_study
 from fathom.spec.study import Study
@@ -244,6 +247,7 @@ CHANGES: dict[str, Any] = {
     "record.histograms": True,
     "record.scores": True,
     "record.weights": "last",
+    "record.units": "ends",
 }
 
 
@@ -257,11 +261,28 @@ def changed(path: str, value: Any) -> Study:
 def test_every_setting_changes_the_run_and_the_study() -> None:
     # Other architectures need another engine; some settings belong to some data sets alone.
     unchanged = {"name", "description", "model.name"}
-    unchanged |= {"data.path", "data.image_size", "data.classes"}
+    unchanged |= {"data.path", "data.image_size", "data.classes", "record.surfaces"}
     assert {*CHANGES} == {*LEAVES} - unchanged
     studies = [make(), *(changed(path, value) for path, value in CHANGES.items())]
     for identity in ([study.runs()[0].id for study in studies], [s.digest for s in studies]):
         assert {key for key, count in Counter(identity).items() if count > 1} == set()
+
+
+def test_frames_of_a_surface_change_the_run_and_the_study() -> None:
+    studies = [make(data="half_moons", record={"surfaces": n}) for n in (None, 2, 3)]
+    assert len({study.runs()[0].id for study in studies}) == 3
+    assert len({study.digest for study in studies}) == 3
+
+
+def test_settings_that_came_later_leave_older_ids_as_they_were() -> None:
+    """An id is the hash of all settings, and those that nobody asked for were not there."""
+    run = make(data="half_moons").runs()[0]
+    plain = {key: value for key, value in to_plain(run).items() if key not in ("name", "cell")}
+    assert (plain["record"].pop("units"), plain["record"].pop("surfaces")) == ("none", None)
+    text = json.dumps(plain, sort_keys=True, separators=(",", ":"))
+    assert run.id == hashlib.sha256(text.encode()).hexdigest()[:16]
+    asked = make(data="half_moons", record={"units": "none", "surfaces": None})
+    assert (asked.runs()[0].id, asked.digest) == (run.id, make(data="half_moons").digest)
 
 
 def test_architectures_and_their_parameters_are_different_runs() -> None:

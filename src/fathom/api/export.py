@@ -41,7 +41,7 @@ def write_csv(
     frames: Frames,
     folder: Path,
     *,
-    scored: Mapping[str, pl.DataFrame] = NO_TABLES,
+    further: Mapping[str, pl.DataFrame] = NO_TABLES,
 ) -> Path:
     """Write `runs.csv` and `logs/<run name>/metrics.csv` for every run.
 
@@ -49,7 +49,7 @@ def write_csv(
         runs: One row for each run.
         frames: Its epochs and layers.
         folder: Made if missing; files of the same names are replaced.
-        scored: Further tables by name; one without rows is left out.
+        further: Further tables by name; one without rows is left out.
 
     Returns:
         The folder.
@@ -58,7 +58,7 @@ def write_csv(
         StoreError: If a file cannot be written.
     """
     _write(runs, folder / "runs.csv")
-    for table_name, table in scored.items():
+    for table_name, table in further.items():
         if not table.is_empty():
             _write(table, folder / f"{table_name}.csv")
     tables = classic_tables(frames)

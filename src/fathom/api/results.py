@@ -25,9 +25,13 @@ from fathom.records import RUN_COLUMNS
 from fathom.store.integrity import Damage
 from fathom.store.results import StudyFolder
 from fathom.store.tables import schema
+from fathom.surfaces import Surface
+from fathom.unit_life import lives
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from fathom.api.animations import Animations
 
 Which = Literal["best", "last"]
 
@@ -83,6 +87,23 @@ class Results:
         """One row for each bin; empty unless the study records histograms."""
         return self._store.table("histograms")
 
+    @cached_property
+    def units(self) -> pl.DataFrame:
+        """One row for each unit and observed epoch, see `fathom.records.UNIT_COLUMNS`.
+
+        Empty unless the study has `record.units`. `fathom.unit_life` sums it up: `lives` by unit,
+        `count_states` by layer.
+        """
+        return self._store.table("units")
+
+    def surfaces(self) -> dict[str, Surface]:
+        """Return the decision surfaces by run id; empty unless the study has `record.surfaces`.
+
+        Raises:
+            FathomError: If a file cannot be used.
+        """
+        return self._store.surfaces()
+
     @property
     def scores(self) -> pl.DataFrame:
         """What each run's best network answers on the test part; empty unless recorded."""
@@ -119,6 +140,8 @@ class Results:
             settings=settings,
             scores=tables["scores"],
             histograms=pl.defer(lambda: self.histograms, schema=schema("histograms")),
+            units=pl.defer(lambda: self.units, schema=schema("units")),
+            surfaces=self.surfaces,
         )
 
     @cached_property
@@ -249,10 +272,38 @@ class Results:
             formats=formats,
         )
 
+    def animate(
+        self,
+        to: str | PathLike[str] | None = None,
+        *,
+        only: str | None = None,
+        replicate: int | None = None,
+        formats: Sequence[str] = ("gif",),
+    ) -> "Animations":
+        """Write how the decision surface of each case changed while it was trained.
+
+        Args:
+            to: Folder; `animations` in the results folder when omitted.
+            only: Keep the cases whose settings or name contain this text, in capitals or not.
+            replicate: Seed of the run that stands for its case; the first when omitted.
+            formats: `gif`, `mp4` or both; an MP4 needs the program ffmpeg.
+
+        Raises:
+            FathomError: If no surfaces were recorded, no case is left, a format is unknown or
+                cannot be written, or a file is there that is no animation of the same run.
+        """
+        from fathom.api.animations import write_animations
+
+        folder = self.folder / "animations" if to is None else Path(to)
+        return write_animations(
+            self.frames, folder, only=only, replicate=replicate, formats=formats
+        )
+
     def export_csv(self, to: str | PathLike[str] | None = None) -> Path:
         """Write the classic layout: `runs.csv`, and `logs/<run>/metrics.csv` with every layer.
 
-        Where scores were recorded, `metrics.csv` and `class_metrics.csv`, too.
+        Where scores were recorded, `metrics.csv` and `class_metrics.csv`, too; where units were,
+        `units.csv` and `unit_lives.csv`.
 
         Args:
             to: Folder; `csv` in the results folder when omitted.
@@ -266,9 +317,10 @@ class Results:
         from fathom.api.export import write_csv
 
         runs = self.runs.join(self.verdicts, on="run_id", how="left")
-        scored = {"metrics": self.metrics, "class_metrics": self.class_metrics}
+        further = {"metrics": self.metrics, "class_metrics": self.class_metrics}
+        further |= {"units": self.units, "unit_lives": lives(self.units)}
         folder = self.folder / "csv" if to is None else Path(to)
-        return write_csv(runs, self.frames, folder, scored=scored)
+        return write_csv(runs, self.frames, folder, further=further)
 
     def weights(self, run: str, which: Which = "best") -> dict[str, Tensor]:
         """Return a run's weights.

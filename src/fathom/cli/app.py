@@ -6,6 +6,7 @@ from collections.abc import Callable
 import typer
 
 from fathom.cli.agree import agree
+from fathom.cli.animate import animate
 from fathom.cli.catalogue import list_components, schema
 from fathom.cli.data import data_app
 from fathom.cli.live import live
@@ -37,6 +38,7 @@ def build_app() -> typer.Typer:
         agree,
         show,
         report,
+        animate,
         live,
         verify,
         schema,

@@ -34,7 +34,7 @@ def report(
     wanted = [part.strip() for part in formats.split(",") if part.strip() not in {"", "none"}]
     results = Results.open(folder)
     print(results.report(formats=wanted, to=to))
-    _tell_gaps(results)
+    tell_gaps(results)
     for reason in dict.fromkeys(results.predicted.obstacles.values()):
         print(f"no prediction for some runs: {reason}", file=sys.stderr)
 
@@ -67,7 +67,7 @@ def export_csv(
     allow_modules(allow)
     results = Results.open(folder)
     print(results.export_csv(to))
-    _tell_gaps(results)
+    tell_gaps(results)
 
 
 def verify(folder: ResultsDir, json_: Json = False) -> None:
@@ -92,7 +92,7 @@ def verify(folder: ResultsDir, json_: Json = False) -> None:
         raise typer.Exit(1)
 
 
-def _tell_gaps(results: "Results") -> None:
+def tell_gaps(results: "Results") -> None:
     """Say on standard error what is not shown."""
     for damage in results.damages:
         print(f"left out: {damage}", file=sys.stderr)

@@ -38,6 +38,7 @@ class Progress:
         best_score: Best validation score so far `[R]`, larger is better.
         best_epoch: Its epoch `[R]`.
         best: Weights at the best epoch; `last`: weights at the last epoch that counts.
+        seen: What was seen of whole networks, see `observations`; empty unless asked for.
     """
 
     epoch: int
@@ -50,13 +51,14 @@ class Progress:
     best_epoch: Tensor
     best: dict[str, Tensor]
     last: dict[str, Tensor]
+    seen: dict[str, Tensor]
 
     def state(self) -> State:
         """Return it as flat tensors."""
         plain: State = {"epoch": torch.tensor(self.epoch)}
         for name in _TENSORS:
             plain[name] = getattr(self, name).clone()
-        for kind in ("best", "last"):
+        for kind in _DICTS:
             plain |= {f"{kind}.{k}": v.clone() for k, v in getattr(self, kind).items()}
         return plain
 
@@ -65,7 +67,7 @@ class Progress:
         self.epoch = int(state["epoch"])
         for name in _TENSORS:
             setattr(self, name, state[name].clone())
-        for kind in ("best", "last"):
+        for kind in _DICTS:
             prefix = f"{kind}."
             found = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
             setattr(self, kind, found)
@@ -80,6 +82,7 @@ _TENSORS: Final = (
     "best_score",
     "best_epoch",
 )
+_DICTS: Final = ("best", "last", "seen")
 
 
 def new_progress(width: int, rows: int, num_layers: int, *, keep_histograms: bool) -> Progress:
@@ -96,6 +99,7 @@ def new_progress(width: int, rows: int, num_layers: int, *, keep_histograms: boo
         best_epoch=torch.zeros(width, dtype=torch.int64),
         best={},
         last={},
+        seen={},
     )
 
 

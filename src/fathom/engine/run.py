@@ -16,9 +16,10 @@ import torch
 from torch import Tensor
 
 from fathom.data.splits import Part, PreparedData
-from fathom.engine.base import Engine, Scores
-from fathom.engine.by_hand import ReferenceEngine
+from fathom.engine.base import Scores
+from fathom.engine.engines import make_engine
 from fathom.engine.memory import told_by
+from fathom.engine.observations import check_plane, observe
 from fathom.engine.precision import products_in
 from fathom.engine.probes import histograms, measure_layer
 from fathom.engine.progress import (
@@ -28,11 +29,8 @@ from fathom.engine.progress import (
     State,
     new_progress,
 )
-from fathom.engine.single import SingleEngine
-from fathom.engine.stacked import CPU, StackedEngine
+from fathom.engine.stacked import CPU
 from fathom.engine.tables import CohortResult, collect_result
-from fathom.errors import FathomError
-from fathom.losses import LOSSES
 from fathom.models.build import count_network
 from fathom.spec.grid import Run
 
@@ -55,46 +53,6 @@ class EpochReport(NamedTuple):
     train_accuracy: np.ndarray[tuple[int], np.dtype[np.float64]]
 
 
-def make_engine(runs: Sequence[Run], data: PreparedData, device: torch.device = CPU) -> Engine:
-    """Build the engine that the runs ask for.
-
-    Raises:
-        FathomError: If they ask for an engine that knows the CPU alone on another device, for what
-            an engine does not have, or if data and loss do not fit.
-    """
-    name = runs[0].engine
-    _check_labels(runs, data)
-    if name == "single":
-        return SingleEngine(runs, data, device)
-    if device.type != "cpu" and name == "reference":
-        raise FathomError(
-            f"engine '{name}' computes on the CPU alone; leave --device out, or use engine: stacked"
-        )
-    if device.type != "cpu" and data.config.augment != "none":
-        raise FathomError(
-            "engine 'stacked' augments on the CPU alone; leave --device out, or data.augment, or "
-            "use engine: single"
-        )
-    return StackedEngine(runs, data, device) if name == "stacked" else ReferenceEngine(runs, data)
-
-
-def _check_labels(runs: Sequence[Run], data: PreparedData) -> None:
-    """Refuse samples with several labels where a loss or an engine takes one.
-
-    Raises:
-        FathomError: If one does.
-    """
-    if not data.multi_label:
-        return
-    several = f"the samples of '{data.config.name}' may have several"
-    for loss in dict.fromkeys(run.loss for run in runs):
-        if LOSSES.build(loss).target != "classes":
-            raise FathomError(f"loss '{loss.label}' needs one label; {several}; use loss: bce")
-    if runs[0].engine != "single":
-        name = runs[0].engine
-        raise FathomError(f"engine '{name}' needs one label; {several}; use engine: single")
-
-
 class CohortTraining:
     """One cohort on its way; `train_cohort` drives it.
 
@@ -102,10 +60,14 @@ class CohortTraining:
         runs: Runs that share data, layer shapes and update program, without padding.
         data: Their prepared data.
         device: Where to compute.
+
+    Raises:
+        FathomError: If engine, data and what is to be recorded do not fit.
     """
 
     def __init__(self, runs: Sequence[Run], data: PreparedData, device: torch.device = CPU) -> None:
-        self.runs, self.data = tuple(runs), data
+        check_plane(runs[0], data.num_features, multi_label=data.multi_label)
+        self.runs, self.data, self.device = tuple(runs), data, device
         # Never one: a batched product over one run takes another kernel, with other bits.
         padded = [*runs, runs[0]] if len(runs) == 1 and runs[0].engine == "stacked" else runs
         self.engine = make_engine(padded, data, device)
@@ -147,6 +109,7 @@ class CohortTraining:
         probe = Part(inputs=train.inputs[:size], targets=train.targets[:size])
         rates = torch.zeros(self.width, dtype=torch.float64)
         self._write_row(self.engine.evaluate(probe), rates, time.perf_counter())
+        self._observe(self.running)
 
     def advance(self) -> None:
         """Train and measure one epoch."""
@@ -158,7 +121,22 @@ class CohortTraining:
         self._write_row(Scores(sums.loss, sums.accuracy), sums.lr, started)
         self._note_divergence(sums.first_bad_step)
         self._select()
+        going = self.running
         self._retire()
+        self._observe(going)
+
+    def _observe(self, going: Tensor) -> None:
+        progress = self.progress
+        observe(
+            progress.seen,
+            progress.epoch,
+            self.runs,
+            self.engine.weights,
+            self.data,
+            going=going,
+            ended=progress.last_epoch == progress.epoch,
+            device=self.device,
+        )
 
     def _write_row(self, train: Scores, lr: Tensor, started: float) -> None:
         train = _without_chance_hits(train)

@@ -13,11 +13,13 @@ from torch import Tensor
 
 from fathom.data.inputs import input_statistics
 from fathom.data.splits import PreparedData
+from fathom.engine.observations import surfaces_of, unit_columns
 from fathom.engine.progress import EPOCH_VALUES, LAYER_VALUES, QUANTITIES, Columns, Progress
 from fathom.engine.scores import score_columns
 from fathom.models.build import count_network
 from fathom.records import Outcome
 from fathom.spec.grid import Run
+from fathom.surfaces import Surface
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +32,8 @@ class CohortResult:
         layers: Columns of `records.LAYER_COLUMNS`.
         histograms: Columns of `records.HISTOGRAM_COLUMNS`; empty unless asked for.
         scores: Columns of `records.SCORE_COLUMNS`; empty unless asked for.
+        units: Columns of `records.UNIT_COLUMNS`; empty unless asked for.
+        surfaces: Decision surfaces by run id; empty unless asked for.
         weights: `<run_id>/<best|last>/layers.<l>.<weight|bias>` in `nn.Linear`'s layout, and
             `norms.<l>.<weight|bias|running_mean|running_var>` where there are any. `best` is
             left out where the last epoch was the best, or none was. The last weights of a run
@@ -41,6 +45,8 @@ class CohortResult:
     layers: Columns
     histograms: Columns
     scores: Columns
+    units: Columns
+    surfaces: dict[str, Surface]
     weights: dict[str, Tensor]
 
 
@@ -53,6 +59,8 @@ def collect_result(runs: Sequence[Run], progress: Progress, data: PreparedData) 
         layers=_layer_columns(runs, progress.layers, ends),
         histograms=_histogram_columns(runs, progress.histograms, ends),
         scores=score_columns(runs, progress, data),
+        units=unit_columns(runs, progress.seen),
+        surfaces=surfaces_of(runs, progress.seen, data),
         weights=_member_weights(runs, progress),
     )
 

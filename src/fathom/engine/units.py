@@ -14,7 +14,7 @@ Shapes: B batch, U units, S samples of a unit (a channel has B x positions of th
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
@@ -22,10 +22,10 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from fathom.activations.base import slope_by_autograd
-from fathom.architectures.base import Act
+from fathom.architectures.base import Act, Network
 from fathom.engine.probes import SATURATED_SLOPE, SOFT_DEAD_SHARE
+from fathom.records import UnitState
 
-UnitState = Literal["alive", "asleep", "dead", "saturated low", "saturated high", "constant"]
 CONSTANT_RANGE: Final = 1e-6  # of the largest |phi(h)|: less than that is rounding
 
 # Functions of torch that are activations; each one's in-place form and method go by the same name.
@@ -73,18 +73,21 @@ class UnitCounts:
     """What was seen of the units at one place of a network, each `[U]`.
 
     Attributes:
-        name: Where: the module, or the function with a number.
+        name: Where: the linear map that the activation reads, as `state_dict` names it, in a
+            network that tells; otherwise the activation with a number.
         num_samples: S: inputs, times the positions at which a unit is evaluated.
+        finite: Samples with finite h and phi(h); the others count in the extremes alone.
         active: Samples with a slope other than 0.
         low: Samples with h < 0 and |slope| below 5 % of the largest; NaN where saturation is not
             defined, as for ReLU.
         high: Likewise with h >= 0.
-        act_min: Smallest phi(h).
-        act_max: Largest phi(h).
+        act_min: Smallest phi(h); NaN if one is.
+        act_max: Largest phi(h), likewise.
     """
 
     name: str
     num_samples: int
+    finite: Tensor
     active: Tensor
     low: Tensor
     high: Tensor
@@ -95,13 +98,16 @@ class UnitCounts:
     def states(self) -> list[UnitState]:
         """Judge each unit, by the first that holds.
 
-        `dead`: the slope is 0 on every sample. `saturated low` or `high`: it is below 5 % of the
-        activation's largest on every sample, always on that side. `constant`: phi(h) is the same on
-        all samples, to a millionth. `asleep`: the slope is not 0 on less than 1 % of the samples.
+        `no number`: h or phi(h) is NaN or infinite on some sample, as in a run that diverged, and
+        nothing can be said of the unit. `dead`: the slope is 0 on every sample. `saturated low` or
+        `high`: it is below 5 % of the activation's largest on every sample, always on that side.
+        `constant`: phi(h) is the same on all samples, to a millionth. `asleep`: the slope is not 0
+        on less than 1 % of the samples.
         """
         spread = self.act_max - self.act_min
         size = torch.maximum(self.act_max.abs(), self.act_min.abs())
         rules: list[tuple[UnitState, Tensor]] = [
+            ("no number", self.finite < self.num_samples),
             ("dead", self.active == 0),
             ("saturated low", self.low == self.num_samples),
             ("saturated high", self.high == self.num_samples),
@@ -126,7 +132,7 @@ def count_units(
     Args:
         net: Any module; its mode is given back as it was.
         batches: All inputs, in batches of any size.
-        names: Names of the places, in the order of the forward pass; else they are made up.
+        names: Names of the places in the order of the forward pass, in place of its own.
 
     Returns:
         One entry for each evaluation of an activation in a forward pass, in its order.
@@ -163,6 +169,7 @@ def _add(total: list[UnitCounts], more: list[UnitCounts]) -> None:
         raise ValueError("the activations of two batches differ: the network takes several ways")
     for into, part in zip(total, more, strict=True):
         into.num_samples += part.num_samples
+        into.finite += part.finite
         into.active += part.active
         into.low += part.low
         into.high += part.high
@@ -171,10 +178,17 @@ def _add(total: list[UnitCounts], more: list[UnitCounts]) -> None:
 
 
 def _seen(net: nn.Module, x: Tensor) -> list[UnitCounts]:
-    watcher = _Watcher()
+    watcher = _Watcher(layers=_read_layers(net))
     with _hooked(net, watcher), watcher:
         net(x)
     return watcher.counts
+
+
+def _read_layers(net: nn.Module) -> dict[nn.Module, str]:
+    """Name each `Act` of a network that tells its layers by the first one that it reads."""
+    if not isinstance(net, Network):
+        return {}
+    return {layer.act: layer.name for layer in reversed(net.measured()) if layer.act is not None}
 
 
 @dataclass(eq=False)
@@ -185,6 +199,7 @@ class _Watcher(TorchFunctionMode):
     inside: bool = False  # an `Act`, whose own functions are no further activations
     channels_first: bool = False  # whether the map before was a convolution
     calls: dict[str, int] = field(default_factory=dict)
+    layers: dict[nn.Module, str] = field(default_factory=dict)  # the map that an `Act` reads
 
     def __post_init__(self) -> None:
         super().__init__()
@@ -221,25 +236,39 @@ class _Watcher(TorchFunctionMode):
         steepest: float,
     ) -> None:
         """Count one evaluation of an activation at its argument."""
-        self.calls[name] = self.calls.get(name, 0) + 1
+        self.calls[name] = number = self.calls.get(name, 0) + 1
+        is_single = number == 1 and name in self.layers.values()
         axis = 1 if self.channels_first or h.dim() == 2 else h.dim() - 1
         h_US = h.movedim(axis, 0).flatten(1)
         act_US, slope_US = value(h_US), slope(h_US)
-        flat_US = slope_US.abs() < SATURATED_SLOPE * steepest
-        low, high = (flat_US & (h_US < 0)).sum(1).double(), (flat_US & (h_US >= 0)).sum(1).double()
-        if steepest == float("inf"):
-            low, high = torch.full_like(low, float("nan")), torch.full_like(high, float("nan"))
+        act_min, act_max = act_US.amin(1), act_US.amax(1)
+        finite_US = torch.ones_like(h_US, dtype=torch.bool)
+        if not torch.stack([h_US.amin(1), h_US.amax(1), act_min, act_max]).isfinite().all():
+            finite_US = h_US.isfinite() & act_US.isfinite()
+        low, high = _saturated(h_US, slope_US, finite_US, steepest)
         self.counts.append(
             UnitCounts(
-                name=f"{name} {self.calls[name]}",
+                name=name if is_single else f"{name} {number}",
                 num_samples=h_US.shape[1],
-                active=(slope_US != 0).sum(1).double(),
+                finite=finite_US.sum(1).double(),
+                active=(finite_US & (slope_US != 0)).sum(1).double(),
                 low=low,
                 high=high,
-                act_min=act_US.amin(1).double(),
-                act_max=act_US.amax(1).double(),
+                act_min=act_min.double(),
+                act_max=act_max.double(),
             )
         )
+
+
+def _saturated(
+    h_US: Tensor, slope_US: Tensor, finite_US: Tensor, steepest: float
+) -> tuple[Tensor, Tensor]:
+    """Count for each unit the samples in which it saturates on either side."""
+    if steepest == float("inf"):
+        undefined = torch.full_like(h_US[:, 0], float("nan"), dtype=torch.float64)
+        return undefined, undefined.clone()
+    flat_US = finite_US & (slope_US.abs() < SATURATED_SLOPE * steepest)
+    return (flat_US & (h_US < 0)).sum(1).double(), (flat_US & (h_US >= 0)).sum(1).double()
 
 
 def _steepest(value: Callable[[Tensor], Tensor]) -> float:
@@ -259,7 +288,8 @@ def _hooked(net: nn.Module, watcher: _Watcher) -> Iterator[None]:
         assert isinstance(act, Act)
         phi = act.phi
         watcher.inside = True
-        watcher.note(phi.name, args[0].detach(), phi.value, phi.slope, phi.saturation_slope)
+        name = watcher.layers.get(act, phi.name)
+        watcher.note(name, args[0].detach(), phi.value, phi.slope, phi.saturation_slope)
 
     def leave(*_: object) -> None:
         watcher.inside = False

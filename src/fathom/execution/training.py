@@ -22,6 +22,7 @@ from fathom.models.build import changed_code
 from fathom.spec.grid import Run
 from fathom.spec.own_modules import allow
 from fathom.store.tables import TableName, make_table
+from fathom.surfaces import Surface
 from fathom.threads import no_denormals, one_thread
 
 State = dict[str, Tensor]
@@ -50,6 +51,7 @@ class Trained:
 
     frames: dict[TableName, pl.DataFrame]
     weights: dict[str, Tensor]
+    surfaces: dict[str, Surface]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +103,7 @@ class Training:
             device=torch.device(self.task.device),
         )
         frames = {name: make_table(name, columns) for name, columns in _tables(result)}
-        report(Trained(frames=frames, weights=result.weights))
+        report(Trained(frames=frames, weights=result.weights, surfaces=result.surfaces))
 
 
 def _require_same_code(runs: Iterable[Run]) -> None:
@@ -192,6 +194,6 @@ def _saver(every_s: float, report: Report) -> Callable[[Callable[[], State]], No
 
 
 def _tables(result: CohortResult) -> Iterator[tuple[Any, Any]]:
-    for name in ("runs", "epochs", "layers", "histograms", "scores"):
+    for name in ("runs", "epochs", "layers", "histograms", "scores", "units"):
         if columns := getattr(result, name):
             yield name, columns

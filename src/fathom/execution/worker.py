@@ -147,8 +147,8 @@ class Trainer:
         if isinstance(end, Failure):
             return end
         meta = {"data_config": config_digest(data.config), "data": data.digest}
-        commit = partial(folder.commit_cohort, task.cohort_id, end.frames, end.weights, meta)
-        failure = attempt(commit)
+        parts = (end.frames, end.weights, meta, end.surfaces)
+        failure = attempt(partial(folder.commit_cohort, task.cohort_id, *parts))
         if failure is None:
             emit(_cohort_done(task.cohort_id, end.frames["runs"]))
         return failure

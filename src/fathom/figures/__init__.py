@@ -15,6 +15,7 @@ from fathom.figures import (
     activations_at_init,
     class_scores,
     confusion_matrix,
+    decision_surface,
     distribution_over_epochs,
     factor_comparison,
     gradient_by_layer,
@@ -28,6 +29,7 @@ from fathom.figures import (
     prediction_by_layer,
     prediction_scatter,
     training_time,
+    unit_life,
 )
 from fathom.figures.charts import Chart
 from fathom.figures.frames import FigureError, Frames, select
@@ -48,6 +50,7 @@ class FigureSpec:
         numbers: `numbers(frames, **options)` returns a named tuple.
         chart: `chart(numbers)` returns what is drawn.
         max_runs: Most runs in one figure of single runs; None for a figure that compares all runs.
+        per_case: Whether it shows one replicate of each case, whatever runs it is given.
     """
 
     name: str
@@ -55,6 +58,7 @@ class FigureSpec:
     numbers: Callable[..., Any]
     chart: Callable[[Any], Chart]
     max_runs: int | None = None
+    per_case: bool = False
 
     @property
     def options(self) -> tuple[str, ...]:
@@ -62,13 +66,14 @@ class FigureSpec:
         return tuple(inspect.signature(self.numbers).parameters)[1:]
 
 
-def _spec(module: ModuleType, max_runs: int | None = None) -> FigureSpec:
+def _spec(module: ModuleType, max_runs: int | None = None, *, per_case: bool = False) -> FigureSpec:
     return FigureSpec(
         name=module.__name__.rpartition(".")[2],
         description=(module.__doc__ or "").partition("\n")[0],
         numbers=module.numbers,
         chart=module.chart,
         max_runs=max_runs,
+        per_case=per_case,
     )
 
 
@@ -93,6 +98,8 @@ FIGURES: Final[dict[str, FigureSpec]] = {
         _spec(distribution_over_epochs, distribution_over_epochs.MAX_RUNS),
         _spec(pr_curves, class_scores.MAX_RUNS),
         _spec(confusion_matrix, class_scores.MAX_RUNS),
+        _spec(unit_life, unit_life.MAX_RUNS),
+        _spec(decision_surface, decision_surface.MAX_RUNS, per_case=True),
     )
 }
 

@@ -75,6 +75,7 @@ class Points:
         x_high: Right end of the whisker, [P], or None.
         colour: `#rrggbb`.
         marker: Its shape.
+        rim: `#rrggbb` of a thin line around each point, to be seen on colours; empty for none.
         labels: What each point stands for, which the page tells when asked; may be empty.
     """
 
@@ -85,6 +86,7 @@ class Points:
     x_high: Floats | None = None
     colour: str
     marker: Marker = "dot"
+    rim: str = ""
     labels: tuple[str, ...] = ()
 
 
@@ -108,6 +110,27 @@ class Bars:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Blocks:
+    """One series of rectangles, such as one part of bars that stand on each other.
+
+    Attributes:
+        name: Text of the legend; equal names share one entry.
+        left: Left edges, [P].
+        right: Right edges, [P].
+        low: Lower edges, [P].
+        high: Upper edges, [P].
+        colour: `#rrggbb`.
+    """
+
+    name: str
+    left: Floats
+    right: Floats
+    low: Floats
+    high: Floats
+    colour: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class HeatMap:
     """A matrix of colours.
 
@@ -119,6 +142,10 @@ class HeatMap:
         scale: Spacing of the colours.
         low: Value of the first colour; anything below has it too.
         high: Value of the last colour; anything above has it too.
+        stops: Colours as `(share of the scale, #rrggbb)`, from 0 to 1, mixed in between; equal
+            shares make a jump. Empty for the usual colours.
+        ticks: Names beside the scale, as `(value, name)`; numbers if empty.
+        missing: Text of the legend for NaN, which is then hatched, too; may be empty.
     """
 
     x: Floats
@@ -128,11 +155,26 @@ class HeatMap:
     scale: Scale
     low: float
     high: float
+    stops: tuple[tuple[float, str], ...] = ()
+    ticks: tuple[tuple[float, str], ...] = ()
+    missing: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Panel:
-    """One pair of axes with what lies in it."""
+    """One pair of axes with what lies in it.
+
+    Attributes:
+        title: Text over it.
+        x: Axis across.
+        y: Axis up.
+        lines: Curves.
+        points: Points.
+        bars: Bars side by side.
+        blocks: Rectangles; the y axis then goes from 0 to 1.
+        heat_map: A matrix of colours below all of these.
+        equal: Whether a unit is as long across as up; `heat_map` then fills the panel.
+    """
 
     title: str
     x: Axis
@@ -140,7 +182,9 @@ class Panel:
     lines: tuple[Line, ...] = ()
     points: tuple[Points, ...] = ()
     bars: tuple[Bars, ...] = ()
+    blocks: tuple[Blocks, ...] = ()
     heat_map: HeatMap | None = None
+    equal: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
@@ -16,13 +17,14 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from fathom.figures.charts import Bars, Chart, Line, Panel, Points
+from fathom.figures.charts import Bars, Blocks, Chart, HeatMap, Line, Panel, Points
 from fathom.figures.paint import (
-    COLOUR_MAP,
+    HATCHED,
     LINE_STYLES,
     LONGEST_CATEGORY,
     MARKERS,
     clean,
+    colour_map,
     colour_norm,
     label_ends,
     paint_panel,
@@ -41,6 +43,9 @@ FORMATS = tuple(_METADATA)
 
 _LEFT, _TOP = 0.8, 0.75  # margins in inches; names of categories widen the left one
 
+# What the legend may have a handle for.
+_Named = Line | Points | Bars | Blocks | HeatMap
+
 
 class _Layout:
     """Sizes in inches, from the number of panels and what stands around them."""
@@ -51,6 +56,9 @@ class _Layout:
         self.panel = (2.1, 1.6) if dense else (width, height)
         if any(panel.y.categories for panel in chart.panels):
             self.panel = (2.6, 2.6) if dense else (3.2, 3.2)  # a row is as wide as a column
+        if any(panel.equal for panel in chart.panels):
+            width = 2.4 if dense else 3.6 if len(chart.panels) > 1 else 4.8
+            self.panel = (width, width * max(map(_shape, chart.panels)))
         self.left = _LEFT + max(map(_names_width, chart.panels))
         self.font_size = 8.0 if dense else 9.0
         self.rows = -(-len(chart.panels) // chart.columns)
@@ -98,6 +106,14 @@ def _names_width(panel: Panel) -> float:
     return max(0.0, 0.065 * max(lengths, default=0) - 0.3)
 
 
+def _shape(panel: Panel) -> float:
+    """Return height over width of a panel with equal units; what is beyond reason is cut."""
+    if not panel.equal or panel.heat_map is None:
+        return 0.4
+    height, width = np.ptp(panel.heat_map.y), np.ptp(panel.heat_map.x)
+    return float(np.clip(height / width, 0.4, 1.6))
+
+
 def _has_mixed_rows(chart: Chart) -> bool:
     """Tell whether neighbours show different quantities, so that each needs its own label."""
     neighbours = zip(chart.panels, chart.panels[1:], strict=False)
@@ -115,7 +131,7 @@ def _extent(count: int, size: float, gap: float) -> float:
 def _can_label_lines(chart: Chart) -> bool:
     """Names stand beside the lines where there is room; elsewhere in a legend."""
     most = max(len(panel.lines) for panel in chart.panels)
-    others = any(panel.bars or panel.points or panel.heat_map for panel in chart.panels)
+    others = any(p.bars or p.blocks or p.points or p.heat_map for p in chart.panels)
     return len(chart.panels) <= 2 and 2 <= most <= 8 and not others
 
 
@@ -157,14 +173,14 @@ def save(figure: Figure, path: Path) -> None:
         StoreError: If the file cannot be written.
     """
     kind, content = path.suffix[1:].lower(), io.BytesIO()
-    with _quiet(), matplotlib.rc_context({"svg.hashsalt": "fathom"}):
+    with quietly(), matplotlib.rc_context({"svg.hashsalt": "fathom"}):
         figure.savefig(content, format=kind, dpi=150, metadata=_METADATA[kind])
     with writing(path, content.tell()):
         path.write_bytes(content.getvalue())
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quietly() -> Iterator[None]:
     """Pass over characters that the font lacks: a box in a label is not worth a warning."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=r"Glyph .* missing from", category=UserWarning)
@@ -198,13 +214,17 @@ def _hide_inner_labels(chart: Chart, axes: Sequence[Axes]) -> None:
             ax.set_xlabel("")
 
 
-def _legend_entries(chart: Chart) -> dict[str, Line | Points | Bars]:
-    entries: dict[str, Line | Points | Bars] = {}
+def _legend_entries(chart: Chart) -> dict[str, _Named]:
+    entries: dict[str, _Named] = {}
     for panel in chart.panels:
-        items: tuple[Line | Points | Bars, ...] = (*panel.lines, *panel.points, *panel.bars)
+        items: tuple[Line | Points | Bars | Blocks, ...]
+        items = (*panel.lines, *panel.points, *panel.bars, *panel.blocks)
         for item in items:
             if item.name:
                 entries.setdefault(item.name, item)
+    for panel in chart.panels:
+        if panel.heat_map is not None and panel.heat_map.missing:
+            entries.setdefault(panel.heat_map.missing, panel.heat_map)
     return entries
 
 
@@ -226,9 +246,13 @@ def _draw_legend(figure: Figure, size: _Layout) -> None:
         write(text, name)
 
 
-def _handle(item: Line | Points | Bars) -> Line2D | Patch:
+def _handle(item: _Named) -> Line2D | Patch:
+    if isinstance(item, HeatMap):
+        return Patch(linewidth=0, **HATCHED)
     if isinstance(item, Bars):
         return Patch(color=item.colours[0])
+    if isinstance(item, Blocks):
+        return Patch(color=item.colour)
     if isinstance(item, Points):
         shape, size = MARKERS[item.marker]
         return Line2D(
@@ -253,7 +277,11 @@ def _draw_colour_bars(figure: Figure, chart: Chart, size: _Layout) -> None:
         top, bottom = 1 - _TOP / size.height, size.bottom / size.height
         height = min(top - bottom, 5.0 / size.height)
         place = figure.add_axes((left, top - height, 0.16 / size.width, height))
-        bar = figure.colorbar(ScalarMappable(colour_norm(heat_map), COLOUR_MAP), cax=place)
+        shades = ScalarMappable(colour_norm(heat_map), colour_map(heat_map))
+        bar = figure.colorbar(shades, cax=place)
+        if heat_map.ticks:
+            names = [clean(name, 8) for _, name in heat_map.ticks]
+            bar.ax.set_yticks([value for value, _ in heat_map.ticks], names, parse_math=False)
         bar.ax.tick_params(labelsize=8)
         write(bar.ax.yaxis.label, label)
         bar.ax.yaxis.label.set_fontsize(8.5)

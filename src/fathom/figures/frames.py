@@ -1,14 +1,21 @@
-"""What a figure reads: three data frames of one study, and how runs are chosen from them."""
+"""What a figure reads: the data frames of one study, and how runs are chosen from them."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import polars as pl
 
 from fathom.errors import FathomError, suggestion
-from fathom.records import HISTOGRAM_COLUMNS, PREDICTION_COLUMNS, SCORE_COLUMNS, Column
+from fathom.records import (
+    HISTOGRAM_COLUMNS,
+    PREDICTION_COLUMNS,
+    SCORE_COLUMNS,
+    UNIT_COLUMNS,
+    Column,
+)
+from fathom.surfaces import Surface
 
 REPLICATE = "seed"  # repeats of one cell: summarised by median and range, never told apart
 BASIC = ("activation", "init", "depth")  # columns that the runs always have, swept or not
@@ -39,6 +46,14 @@ def _no_histograms() -> pl.LazyFrame:
     return _empty(HISTOGRAM_COLUMNS).lazy()
 
 
+def _no_units() -> pl.LazyFrame:
+    return _empty(UNIT_COLUMNS).lazy()
+
+
+def _no_surfaces() -> Mapping[str, Surface]:
+    return {}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Frames:
     """The measurements of one study.
@@ -54,6 +69,8 @@ class Frames:
         scores: `records.SCORE_COLUMNS` of the runs that recorded them.
         histograms: `records.HISTOGRAM_COLUMNS` of the runs that recorded them, read when collected,
             for there may be a lot of them.
+        units: `records.UNIT_COLUMNS` likewise.
+        surfaces: Reads the decision surfaces by run id, of more runs than these perhaps.
         study_runs: All runs of the study when `runs` is a choice of them, so that a value keeps its
             colour whatever is chosen.
     """
@@ -66,6 +83,8 @@ class Frames:
     obstacles: Mapping[str, str] = field(default_factory=dict)
     scores: pl.DataFrame = field(default_factory=_no_scores)
     histograms: pl.LazyFrame = field(default_factory=_no_histograms)
+    units: pl.LazyFrame = field(default_factory=_no_units)
+    surfaces: Callable[[], Mapping[str, Surface]] = _no_surfaces
     study_runs: pl.DataFrame | None = None
 
     @property
@@ -152,6 +171,7 @@ def select(frames: Frames, **wanted: object) -> Frames:
         predictions=frames.predictions.filter(pl.col("run_id").is_in(ids)),
         scores=frames.scores.filter(pl.col("run_id").is_in(ids)),
         histograms=frames.histograms.filter(pl.col("run_id").is_in(ids)),
+        units=frames.units.filter(pl.col("run_id").is_in(ids)),
         study_runs=frames.study_runs if frames.study_runs is not None else frames.runs,
     )
 

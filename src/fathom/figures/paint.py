@@ -4,16 +4,32 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import LogNorm, Normalize
+from matplotlib.collections import PolyCollection
+from matplotlib.colors import Colormap, LinearSegmentedColormap, LogNorm, Normalize
 from matplotlib.text import Text
 from matplotlib.ticker import LogLocator, MaxNLocator
 
-from fathom.figures.charts import Axis, Bars, Dash, Floats, HeatMap, Line, Marker, Panel, Points
+from fathom.figures.charts import (
+    Axis,
+    Bars,
+    Blocks,
+    Dash,
+    Floats,
+    HeatMap,
+    Line,
+    Marker,
+    Panel,
+    Points,
+)
 
 COLOUR_MAP = "viridis"
 LONGEST_CATEGORY = 24  # characters of a name at a tick
 
-_NOT_A_NUMBER = "#c8c8c8"
+# What a heat-map has where its values are NaN; hatched where the legend tells it.
+NOT_A_NUMBER = "#c8c8c8"
+HATCHED: dict[str, Any] = {"facecolor": NOT_A_NUMBER, "edgecolor": "#8c8c8c", "hatch": "////"}
+
+_SHADES = 1024  # of colours of its own that a heat-map has: smooth for several classes
 LINE_STYLES: dict[Dash, Any] = {  # Any: matplotlib types a style as a union of literals
     "solid": "-",
     "dashed": (0, (5, 2)),
@@ -59,8 +75,12 @@ def paint_panel(ax: Axes, panel: Panel, *, font_size: float) -> None:
         _paint_points(ax, points, log=panel.y.scale == "log")
     for index, bars in enumerate(panel.bars):
         _paint_bars(ax, bars, index, len(panel.bars))
+    for blocks in panel.blocks:
+        _paint_blocks(ax, blocks)
     if panel.heat_map is not None:
         _paint_heat_map(ax, panel.heat_map)
+    if panel.equal:
+        ax.set_aspect("equal")
     ax.tick_params(labelsize=font_size - 1)
     most = max(24, int(ax.get_window_extent().width / (0.85 * font_size)))
     write(ax.set_title("", fontsize=font_size, loc="left"), panel.title, most=most)
@@ -139,6 +159,8 @@ def _paint_points(ax: Axes, points: Points, *, log: bool) -> None:
         marker=shape,
         markersize=size,
         markerfacecolor="none" if points.marker == "ring" else points.colour,
+        markeredgecolor=points.rim or points.colour,
+        markeredgewidth=0.4 if points.rim else 1.0,
         zorder=3,
     )
 
@@ -152,6 +174,19 @@ def _paint_bars(ax: Axes, bars: Bars, index: int, count: int) -> None:
     if bars.low is not None and bars.high is not None:
         ax.vlines(x[drawn], bars.low[drawn], bars.high[drawn], color="#444444", linewidth=0.8)
     ax.set_xlim(-0.6, len(bars.y) - 0.4)
+
+
+def _paint_blocks(ax: Axes, blocks: Blocks) -> None:
+    """Paint rectangles with hard edges: neighbours of one colour show no seam."""
+    left, right, low, high = blocks.left, blocks.right, blocks.low, blocks.high
+    corners = np.stack([left, low, left, high, right, high, right, low], 1).reshape(-1, 4, 2)
+    painted = PolyCollection(
+        list(corners), facecolors=blocks.colour, linewidths=0, antialiaseds=False
+    )
+    ax.add_collection(painted)
+    ax.autoscale_view()
+    ax.set_ylim(0, 1)
+    ax.xaxis.grid(False)
 
 
 def edges(centres: Floats) -> Floats:
@@ -174,22 +209,36 @@ def colour_norm(heat_map: HeatMap) -> Normalize:
     return kind(heat_map.low, heat_map.high)
 
 
+def colour_map(heat_map: HeatMap) -> Colormap | str:
+    """Return the colours of a heat-map."""
+    if not heat_map.stops:
+        return COLOUR_MAP
+    return LinearSegmentedColormap.from_list("", list(heat_map.stops), N=_SHADES)
+
+
 def _paint_heat_map(ax: Axes, heat_map: HeatMap) -> None:
-    ax.set_facecolor(_NOT_A_NUMBER)
-    for axis, most in ((ax.xaxis, 6), (ax.yaxis, 5)):
-        axis.set_major_locator(MaxNLocator(most, integer=True, steps=[1, 2, 5, 10]))
+    ax.patch.set(**HATCHED) if heat_map.missing else ax.set_facecolor(NOT_A_NUMBER)
+    for axis, places, most in ((ax.xaxis, heat_map.x, 6), (ax.yaxis, heat_map.y, 5)):
+        whole = bool((places == np.round(places)).all())
+        axis.set_major_locator(MaxNLocator(most, integer=whole, steps=[1, 2, 5, 10]))
     if heat_map.z.size == 0:
         return
     # Zero has no logarithm but a colour: the first one, as for anything else below the scale.
     z = np.where(np.isnan(heat_map.z), np.nan, np.clip(heat_map.z, heat_map.low, heat_map.high))
     x, y = edges(heat_map.x), edges(heat_map.y)
-    norm = colour_norm(heat_map)
-    if np.ptp(np.diff(x)) == 0 and np.ptp(np.diff(y)) == 0:  # an image: small, and quick to write
+    norm, colours = colour_norm(heat_map), colour_map(heat_map)
+    if _is_even(x) and _is_even(y):  # an image: small, and quick to write
         box = (x[0], x[-1], y[0], y[-1])
-        image = ax.imshow(z, extent=box, origin="lower", aspect="auto", norm=norm, cmap=COLOUR_MAP)
+        image = ax.imshow(z, extent=box, origin="lower", aspect="auto", norm=norm, cmap=colours)
         image.set_interpolation("none")
     else:
-        ax.pcolormesh(x, y, z, rasterized=True, norm=norm, cmap=COLOUR_MAP)
+        ax.pcolormesh(x, y, z, rasterized=True, norm=norm, cmap=colours)
+
+
+def _is_even(places: Floats) -> bool:
+    """Tell whether neighbours are equally far apart, but for rounding."""
+    steps = np.diff(places)
+    return bool(np.ptp(steps) <= 1e-9 * steps.mean())
 
 
 def set_y_range(ax: Axes, low: float, high: float) -> None:

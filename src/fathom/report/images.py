@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from fathom.errors import FathomError, suggestion
 from fathom.figures import FIGURES, FigureSpec, Frames, make
+from fathom.figures.cases import one_of_each_case
 from fathom.figures.draw import FORMATS, save
 from fathom.figures.frames import FigureError, number_text, select, values, varying
 from fathom.store.commit import writing
@@ -66,12 +67,14 @@ def write_images(frames: Frames, folder: Path, formats: Sequence[str]) -> Images
 def _write(
     spec: FigureSpec, frames: Frames, folder: Path, formats: Sequence[str], images: Images
 ) -> Iterator[str]:
+    frames = one_of_each_case(frames) if spec.per_case else frames
     pages = [Page("", tuple(frames.runs["run_id"]))]
     if spec.max_runs is not None:
         shown = _deepest(spec, frames)
         pages = split_pages(shown, spec.max_runs)
         if len(pages) > MAX_FILES or shown is not frames:
-            images.left_out[spec.name] = f"figure '{spec.name}': not all runs; the page shows each"
+            rest = "not all cases" if spec.per_case else "not all runs; the page shows each"
+            images.left_out[spec.name] = f"figure '{spec.name}': {rest}"
     pages = pages[:MAX_FILES]
     stems = file_stems(spec.name, [page.label for page in pages])
     for page, stem in zip(pages, stems, strict=True):

@@ -217,6 +217,8 @@ def _run(study: StudyModel, cell: Cell, seed: int, written: tuple[tuple[str, str
             histograms=study.record.histograms,
             scores=study.record.scores,
             weights=study.record.weights,
+            units=study.record.units,
+            surfaces=study.record.surfaces,
         ),
         cell=written,
     )

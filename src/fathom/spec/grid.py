@@ -4,13 +4,18 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, is_dataclass
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from fathom.data.config import DataConfig
 from fathom.registry import Choice
 
 Norm = Literal["none", "layer_norm", "batch_norm"]
 Skip = Literal["none", "residual"]
+Units = Literal["none", "ends", "every"]
+
+# Settings of `record` that were added when ids had been written already: where they are what they
+# were without being there they do not count, so that runs and studies keep their ids.
+_ADDED: Final = {"units": "none", "surfaces": None}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,12 +81,17 @@ class RecordConfig:
         histograms: Also keep histograms of activations, pre-activations and weight gradients.
         scores: Also keep what the best network answers on the test part.
         weights: Which weights are kept.
+        units: When the life of units is counted on the whole training part: `ends` is before
+            training and after the run's last epoch, `every` also after each other epoch.
+        surfaces: Number of frames of the decision surface over the plane; None for none.
     """
 
     probe_size: int
     histograms: bool
     scores: bool = False
     weights: Literal["best_and_last", "last", "none"]
+    units: Units = "none"
+    surfaces: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,5 +148,8 @@ def to_plain(config: Any) -> Any:  # noqa: ANN401 - any JSON value comes out
 def config_digest(config: Any, *, leave_out: tuple[str, ...] = ()) -> str:  # noqa: ANN401
     """Hash a configuration: the first 16 hexadecimal digits of the sha256 of its canonical JSON."""
     plain = {key: value for key, value in to_plain(config).items() if key not in leave_out}
+    if "record" in plain:
+        record = plain["record"].items()
+        plain["record"] = {k: v for k, v in record if k not in _ADDED or v != _ADDED[k]}
     text = json.dumps(plain, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

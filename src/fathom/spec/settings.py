@@ -19,7 +19,7 @@ from fathom.registry import Choice
 from fathom.schedules import SCHEDULES
 from fathom.spec.checks import Axis
 from fathom.spec.components import Chosen, Component, Name
-from fathom.spec.grid import Norm, Skip
+from fathom.spec.grid import Norm, Skip, Units
 from fathom.spec.values import Flag, Number, Replicates, Text, Texts, Widths, Word
 
 Engine = Literal["stacked", "single", "reference"]
@@ -34,6 +34,7 @@ COUNT: Final = Number(1, 1_000_000, whole=True)
 COUNT_OR_NONE: Final = Number(1, 1_000_000_000, whole=True, optional=True)
 POSITIVE: Final = Number(0, 1_000_000, open_low=True)
 POSITIVE_OR_NONE: Final = Number(0, 1_000_000_000, open_low=True, optional=True)
+FRAMES: Final = Number(2, 10_000, whole=True, optional=True)
 SHARE: Final = Number(0, 1, open_low=True, open_high=True)
 
 
@@ -123,6 +124,11 @@ class RecordSettings(Part):
     """Also keep what the best network answers on the test part, for metrics of each class."""
     weights: Annotated[Weights, Word(get_args(Weights))] = "best_and_last"
     """Which weights are kept."""
+    units: Annotated[Units, Word(get_args(Units))] = "none"
+    """Count dead, asleep and saturated units on all training data: none, ends, every (epoch)."""
+    surfaces: Annotated[int | None, FRAMES] = None
+    """Frames of the decision surface to keep, from epoch 0 to the last; for data of two features.
+    """
 
 
 class StudySettings(Part):

@@ -12,7 +12,7 @@ from torch import Tensor
 from fathom.errors import StoreError
 from fathom.store.commit import commit, make_folder, read_file, remove_leftovers
 from fathom.store.integrity import Checker, Damage, set_aside
-from fathom.store.ledger import WEIGHTS, Ledger, is_cohort_id
+from fathom.store.ledger import SURFACES, WEIGHTS, Ledger, is_cohort_id
 from fathom.store.locks import try_lock
 from fathom.store.manifest import Record
 from fathom.store.opening import COHORTS, LOCK
@@ -24,7 +24,8 @@ from fathom.store.tables import (
     run_digests,
     to_parquet,
 )
-from fathom.store.tensors import tensor_bytes
+from fathom.store.tensors import array_bytes, read_arrays, tensor_bytes
+from fathom.surfaces import Surface, pack, unpack
 
 
 @final
@@ -93,6 +94,7 @@ class Cohorts:
         frames: Mapping[TableName, pl.DataFrame],
         weights: Mapping[str, Tensor],
         meta: Mapping[str, Any],
+        surfaces: Mapping[str, Surface],
     ) -> None:
         """Make a claimed cohort's results permanent: the files first, their record last.
 
@@ -101,6 +103,7 @@ class Cohorts:
             frames: Its tables.
             weights: Its weights by name; may be empty.
             meta: Anything else to remember.
+            surfaces: Its decision surfaces by run id; may be empty.
 
         Raises:
             StoreError: If it cannot be written, or a run was committed before with other numbers.
@@ -113,6 +116,8 @@ class Cohorts:
         parts = {f"{name}.parquet": to_parquet(frame) for name, frame in frames.items()}
         if weights:
             parts[WEIGHTS] = tensor_bytes(weights)
+        if surfaces:
+            parts[SURFACES] = array_bytes(pack(surfaces))
         self._require_same_numbers(cohort_id, runs, parts.get(WEIGHTS, b""))
         if cohort_id in self.committed():
             return
@@ -171,6 +176,21 @@ class Cohorts:
                 parts[name].append(frame.filter(pl.col("run_id").is_in(list(new))))
         return {name: join_tables(name, frames) for name, frames in parts.items()}
 
+    def surfaces(self) -> dict[str, Surface]:
+        """Return the decision surfaces that were kept, by run id.
+
+        Raises:
+            StoreError: If the manifest or a file cannot be used.
+        """
+        found: dict[str, Surface] = {}
+        for cohort_id, record in self.committed().items():
+            data = self._whole(cohort_id, record, SURFACES)
+            if data is not None:
+                path = self.folder(cohort_id) / SURFACES
+                with _told(path):
+                    found = unpack(read_arrays(data)) | found  # the first commit of a run counts
+        return found
+
     def broken(self, cohort_id: str, record: Record, *, again: bool = False) -> list[Damage]:
         """Compare a cohort's files with their hashes.
 
@@ -204,21 +224,26 @@ class Cohorts:
         Raises:
             StoreError: If a file has its hash and yet is no such table.
         """
-        folder, loaded = self.folder(cohort_id), {}
+        loaded = {}
         for name in names:
-            entry = record["files"].get(f"{name}.parquet")
-            if entry is None:
+            file = f"{name}.parquet"
+            if file not in record["files"]:
                 continue
-            path = folder / f"{name}.parquet"
-            data = _bytes_with_hash(path, entry["sha256"])
+            data = self._whole(cohort_id, record, file)
             if data is None:
-                self._reject(cohort_id, record)
                 return {}
-            try:
+            with _told(self.folder(cohort_id) / file):
                 loaded[name] = from_parquet(name, data)
-            except ValueError as error:
-                raise StoreError(f"{path}: {error}") from error
         return loaded
+
+    def _whole(self, cohort_id: str, record: Record, file: str) -> bytes | None:
+        """Read one of a cohort's files if it is as it was; otherwise the cohort is rejected."""
+        if file not in record["files"]:
+            return None
+        data = _bytes_with_hash(self.folder(cohort_id) / file, record["files"][file]["sha256"])
+        if data is None:
+            self._reject(cohort_id, record)
+        return data
 
     def note(self, *damages: Damage) -> None:
         """Remember damages, each one once."""
@@ -243,6 +268,19 @@ class Cohorts:
             self.note(set_aside(self.root, self.root / damage.path, damage.problem))
         if broken:
             self.note(*self._ledger.append("withdrawn", cohort=cohort_id))
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """Name a file that has its hash and yet is not what it should be.
+
+    Raises:
+        StoreError: In place of a ValueError.
+    """
+    try:
+        yield
+    except ValueError as error:
+        raise StoreError(f"{path}: {error}") from error
 
 
 def _bytes_with_hash(path: Path, sha256: str) -> bytes | None:

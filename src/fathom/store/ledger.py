@@ -21,8 +21,10 @@ from fathom.store.manifest import Record
 
 FORMAT: Final = 1
 WEIGHTS: Final = "weights.safetensors"
+SURFACES: Final = "surfaces.safetensors"
 _NEEDED_FILES: Final = frozenset({"epochs.parquet", "layers.parquet", "runs.parquet"})
-COHORT_FILES: Final = _NEEDED_FILES | {"histograms.parquet", "scores.parquet", WEIGHTS}
+_FURTHER_FILES: Final = {"histograms.parquet", "scores.parquet", "units.parquet", WEIGHTS, SURFACES}
+COHORT_FILES: Final = _NEEDED_FILES | _FURTHER_FILES
 _COHORT_ID = re.compile(r"[0-9A-Za-z_-]{1,64}")
 _TEXT_NAME = re.compile(r"[0-9a-z_-]{1,60}\.[a-z]{1,8}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")

@@ -2,7 +2,8 @@
 
     <out>/<study>/  study.yaml  plan.json  training.log  manifest  lock  quarantine/
                     cohorts/<id>/  epochs.parquet  layers.parquet  runs.parquet  histograms.parquet
-                                   scores.parquet  weights.safetensors  lock  state  state.previous
+                                   scores.parquet  units.parquet  weights.safetensors
+                                   surfaces.safetensors  lock  state  state.previous
 
 Only what the manifest lists exists. A cohort is committed once, all its files first, its record
 last, and not changed again. Every file is compared with its hash before anything parses it; one
@@ -13,7 +14,8 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Literal, Self, final
+from types import MappingProxyType
+from typing import Any, Final, Literal, Self, final
 
 import polars as pl
 from torch import Tensor
@@ -28,7 +30,9 @@ from fathom.store.ledger import WEIGHTS, Ledger
 from fathom.store.locks import wait_for_lock
 from fathom.store.manifest import Record
 from fathom.store.tables import TableName
+from fathom.surfaces import Surface
 
+NO_SURFACES: Final[Mapping[str, Surface]] = MappingProxyType({})
 _MANIFEST = "manifest"
 
 
@@ -158,6 +162,7 @@ class StudyFolder:
         frames: Mapping[TableName, pl.DataFrame],
         weights: Mapping[str, Tensor],
         meta: Mapping[str, Any],
+        surfaces: Mapping[str, Surface] = NO_SURFACES,
     ) -> None:
         """Make a claimed cohort's results permanent, then drop its checkpoints.
 
@@ -165,15 +170,16 @@ class StudyFolder:
 
         Args:
             cohort_id: The cohort, claimed by this object.
-            frames: `epochs`, `layers`, `runs` and, if recorded, `histograms` and `scores`.
+            frames: `epochs`, `layers`, `runs` and, if recorded, `histograms`, `scores`, `units`.
             weights: Named `<run_id>/<best|last>/<name>`, see `models.mlp.MLP`; may be empty.
             meta: Anything else to remember, as JSON values.
+            surfaces: Decision surfaces by run id, of runs on the same data; may be empty.
 
         Raises:
             StoreError: If it cannot be written, or a run was committed before with other numbers.
             ValueError: If a table is not of its schema.
         """
-        self._cohorts.commit(cohort_id, frames, weights, meta)
+        self._cohorts.commit(cohort_id, frames, weights, meta, surfaces)
         self.drop_state(cohort_id)
 
     def save_state(self, cohort_id: str, state: Mapping[str, Tensor], *, data: str) -> None:
@@ -288,6 +294,14 @@ class StudyFolder:
             StoreError: If the manifest or a file cannot be used.
         """
         return self._cohorts.tables(names)
+
+    def surfaces(self) -> dict[str, Surface]:
+        """Return the decision surfaces that were kept, by run id; each file hashed first.
+
+        Raises:
+            StoreError: If the manifest or a file cannot be used.
+        """
+        return self._cohorts.surfaces()
 
     def weights(self, run_id: str, which: Literal["best", "last"]) -> dict[str, Tensor]:
         """Return one run's weights, reading no other run's.

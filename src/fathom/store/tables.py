@@ -21,16 +21,18 @@ from fathom.records import (
     LAYER_COLUMNS,
     RUN_COLUMNS,
     SCORE_COLUMNS,
+    UNIT_COLUMNS,
     Column,
 )
 
-TableName = Literal["epochs", "layers", "runs", "histograms", "scores"]
+TableName = Literal["epochs", "layers", "runs", "histograms", "scores", "units"]
 COLUMNS: Final[Mapping[TableName, tuple[Column, ...]]] = {
     "epochs": EPOCH_COLUMNS,
     "layers": LAYER_COLUMNS,
     "runs": RUN_COLUMNS,
     "histograms": HISTOGRAM_COLUMNS,
     "scores": SCORE_COLUMNS,
+    "units": UNIT_COLUMNS,
 }
 KEYS: Final[Mapping[TableName, tuple[str, ...]]] = {
     "epochs": ("run_id", "epoch"),
@@ -38,8 +40,9 @@ KEYS: Final[Mapping[TableName, tuple[str, ...]]] = {
     "runs": ("run_id",),
     "histograms": ("run_id", "epoch", "layer", "quantity", "bin"),
     "scores": ("run_id", "sample", "class"),
+    "units": ("run_id", "epoch", "layer", "place", "unit"),
 }
-# What makes two results the same; histograms and scores follow from the weights, not compared.
+# What makes two results the same; all else follows from the weights and is not compared.
 CANONICAL: Final[tuple[TableName, ...]] = ("epochs", "layers", "runs")
 _TYPES: Final = {"text": pl.String, "int": pl.Int64, "float": pl.Float64}
 

@@ -10,8 +10,12 @@ import os
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
+from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
+from safetensors.numpy import load as load_arrays
+from safetensors.numpy import save as save_arrays
 from safetensors.torch import load, save
 from torch import Tensor
 
@@ -25,6 +29,23 @@ _NEWEST, _BEFORE = "state", "state.previous"
 def tensor_bytes(tensors: Mapping[str, Tensor]) -> bytes:
     """Write tensors as safetensors; equal tensors give equal bytes."""
     return save({key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()})
+
+
+def array_bytes(arrays: Mapping[str, NDArray[Any]]) -> bytes:
+    """Write arrays as safetensors; equal arrays give equal bytes."""
+    return save_arrays(dict(arrays))
+
+
+def read_arrays(data: bytes) -> dict[str, NDArray[Any]]:
+    """Read arrays; the caller has compared the hash of `data`.
+
+    Raises:
+        ValueError: If it is no safetensors file.
+    """
+    try:
+        return load_arrays(data)
+    except SafetensorError as error:
+        raise ValueError(f"cannot be read as arrays: {error}") from error
 
 
 def read_member(path: Path, prefix: str) -> dict[str, Tensor]:
