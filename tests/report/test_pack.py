@@ -21,26 +21,39 @@ from made_frames import study
 SENTINELS = {-32768: np.nan, -32767: 0.0, -32766: -np.inf, 32767: np.inf}
 
 
-def unpacked(packed: Packed, codecs: list[tuple[Codec, list[tuple[int, int]]]]) -> list[np.ndarray]:
+Shapes = list[tuple[int, int]]
+
+
+def unpacked(packed: Packed, parts: list[tuple[str, Codec, Shapes]]) -> list[np.ndarray]:
     """Undo `pack` number by number, as the page's program does."""
     half = len(packed.content) // 2
     found, place = [], 0
-    for codec, shapes in codecs:
-        for rows, columns in shapes:
+    integers: dict[tuple[str, int], list[list[int]]] = {}
+    for name, codec, shapes in parts:
+        for run, (rows, columns) in enumerate(shapes):
             matrix = np.empty((rows, columns))
+            whole = integers[name, run] = [[0] * columns for _ in range(rows)]
             first = 0
             for row in range(rows):
                 integer = first
                 for column in range(columns):
                     code = packed.content[place] + 256 * packed.content[half + place]
                     integer += (code >> 1) ^ -(code & 1)
-                    integer = (integer + 32768) % 65536 - 32768
+                    integer = wrapped(integer)
                     first = integer if column == 0 else first
-                    matrix[row, column] = value(integer, codec)
+                    whole[row][column] = integer
+                    if codec.beside:
+                        beside = integers[codec.beside, run][row][column]
+                        whole[row][column] = wrapped(integer + beside)
+                    matrix[row, column] = value(whole[row][column], codec)
                     place += 1
             found.append(matrix)
     assert place == half
     return found
+
+
+def wrapped(integer: int) -> int:
+    return (integer + 32768) % 65536 - 32768
 
 
 def value(integer: int, codec: Codec) -> float:
@@ -62,10 +75,9 @@ def test_every_measurement_comes_back_within_its_step() -> None:
     lists = packed.epoch_lists
     curves = [(1, len(lists[e])) for e in packed.epochs]
     maps = [(n, len(lists[e])) for n, e in zip(packed.num_layers, packed.map_epochs, strict=True)]
-    shapes = [(c, curves) for c in METRICS.values()] + [
-        (c, maps) for c in LAYER_QUANTITIES.values()
-    ]
-    found = iter(unpacked(packed, shapes))
+    parts = [(name, codec, curves) for name, codec in METRICS.items()]
+    parts += [(name, codec, maps) for name, codec in LAYER_QUANTITIES.items()]
+    found = iter(unpacked(packed, parts))
     for name, codec in METRICS.items():
         for run_id in ids:
             table = frames.epochs.filter(run_id=run_id).sort("epoch")
@@ -114,6 +126,15 @@ def test_sign_last_is_one_to_one() -> None:
 def test_thinning_keeps_first_and_last(count: int) -> None:
     kept = thin(np.arange(count))
     assert (kept[0], kept[-1], len(kept)) == (0, count - 1, min(count, MAX_EPOCHS))
+
+
+def test_a_quantity_is_counted_from_one_with_the_same_step_before_it() -> None:
+    names = list(LAYER_QUANTITIES)
+    for place, codec in enumerate(LAYER_QUANTITIES.values()):
+        if codec.beside:
+            first = LAYER_QUANTITIES[codec.beside]
+            assert names.index(codec.beside) < place
+            assert (first.kind, first.step, first.beside) == (codec.kind, codec.step, "")
 
 
 def test_a_run_without_measurements_takes_no_room() -> None:

@@ -19,7 +19,8 @@ from fathom.figures.training_summary import CONVERGED_NOTE
 from fathom.figures.verdict_table import forecast, verdict_table
 from fathom.losses import LossStep, compare_steps
 from fathom.report.page import fill, render_page, write_report
-from fathom.report.payload import MAX_LAYERS, compress, layer_overlays, plain_number, to_script
+from fathom.report.payload import MAX_LAYERS, compress, layer_overlays, to_script
+from fathom.report.run_table import plain_number
 from made_frames import study
 
 

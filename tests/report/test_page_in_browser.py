@@ -1,16 +1,14 @@
-"""The page in a real, headless Chromium: it works, and no text in it becomes more than text."""
+"""The page in a real, headless Chromium: what it shows, and that it works."""
 
-import json
 import math
 import shutil
 import subprocess
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 import pytest
+from page_visit import IN_BROWSER, Visit, render, run_id, traces
 
 from fathom.figures.frames import Frames, final_metrics
 from fathom.figures.metric_tables import class_table, metric_table
@@ -19,107 +17,10 @@ from fathom.figures.training_summary import training_summary
 from fathom.figures.verdict_table import forecast, verdict_table
 from fathom.losses import LossStep
 from fathom.report import page as page_module
-from fathom.report.page import render_page
 from made_frames import small, study
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine"),
-]
-
-QUIET = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync")
-
-
-def render(frames: Frames, **options: Any) -> str:
-    given = {"title": "t", "study_yaml": "", "facts": {}, "files": {}, "left_out": {}}
-    return render_page(frames, **(given | options))
-
-
-@dataclass
-class Visit:
-    """An open page and everything suspicious that happened on it."""
-
-    page: Any
-    problems: list[str] = field(default_factory=list)
-
-    def open(self, path: Path, address: str = "") -> None:
-        self.page.goto(f"file://{path}{address}")
-        self.page.wait_for_selector("html[data-ready]", state="attached")
-
-    def visible_runs(self) -> list[str]:
-        return list(
-            self.page.eval_on_selector_all(
-                "#table tbody tr:not([hidden])", "rows => rows.map(row => row.dataset.run)"
-            )
-        )
-
-    def settle(self) -> None:
-        """Let the page draw."""
-        self.page.evaluate(
-            "() => new Promise(done => requestAnimationFrame(() => setTimeout(done, 50)))"
-        )
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with sync_api.sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=CHROMIUM, args=list(QUIET))
-        yield found
-        found.close()
-
-
-@pytest.fixture
-def visit(browser: Any) -> Iterator[Visit]:
-    page = browser.new_page(viewport={"width": 1400, "height": 1000})
-    seen = Visit(page)
-    page.on(
-        "console",
-        lambda m: seen.problems.append(m.text) if m.type in {"error", "warning"} else None,
-    )
-    page.on("pageerror", lambda error: seen.problems.append(str(error)))
-    page.on(
-        "dialog",
-        lambda dialog: (seen.problems.append(f"dialog: {dialog.message}"), dialog.dismiss()),
-    )
-    page.on(
-        "request",
-        lambda request: (
-            None
-            if request.url.startswith(("file:", "data:", "blob:"))
-            else seen.problems.append(f"request: {request.url}")
-        ),
-    )
-    yield seen
-    page.close()
-
-
-@pytest.fixture(scope="module")
-def frames() -> Frames:
-    """Make 192 runs, of which three have no test accuracy."""
-    made = study(epochs=12)
-    unknown = pl.col("run_id").is_in(made.runs["run_id"][70:73].implode())
-    accuracy = pl.when(unknown).then(float("nan")).otherwise(pl.col("test_accuracy"))
-    return replace(made, epochs=made.epochs.with_columns(test_accuracy=accuracy))
-
-
-@pytest.fixture(scope="module")
-def report(frames: Frames, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("report") / "report.html"
-    path.write_text(render(frames, title="deep-mlp", facts={"finished": "today"}), encoding="utf-8")
-    return path
-
-
-def run_id(frames: Frames, **settings: Any) -> str:
-    return str(frames.runs.filter(**settings)["run_id"][0])
-
-
-def traces(visit: Visit, selector: str) -> list[dict[str, Any]]:
-    """Return what plotly drew in one chart."""
-    program = """chart => JSON.stringify(
-        chart.data.map(({type, name, x, y, z}) => ({type, name, x, y, z})))"""
-    return list(json.loads(visit.page.eval_on_selector(selector, program)))
+pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
+pytestmark = IN_BROWSER
 
 
 def test_the_page_opens_and_shows_every_run(visit: Visit, frames: Frames, report: Path) -> None:
@@ -210,12 +111,12 @@ def test_a_click_on_a_row_shows_the_run(visit: Visit, frames: Frames, report: Pa
     visit.page.click(f'tr[data-run="{chosen}"] td:nth-child(2)')
     visit.settle()
     charts = visit.page.locator("#panels .chart")
-    assert charts.count() == 6
+    assert charts.count() == 7
     recorded = frames.epochs.filter(run_id=chosen).sort("epoch")
     train_loss = traces(visit, "#panels .chart >> nth=0")[0]
     assert train_loss["x"] == recorded["epoch"].to_list()
     assert train_loss["y"] == pytest.approx(recorded["train_loss"].to_list(), rel=3e-3)
-    (heat_map,) = traces(visit, "#panels .chart >> nth=2")
+    (heat_map,) = traces(visit, "#panels .chart[aria-label='Gradient norm']")
     first = frames.layers.filter(run_id=chosen, layer=1).sort("epoch")["grad_norm"].log10()
     assert heat_map["type"] == "heatmap"
     assert heat_map["y"] == list(range(1, 22))
@@ -261,7 +162,8 @@ def test_verdicts_are_told_with_their_reasons(visit: Visit, frames: Frames, repo
     for moment in ("predicted", "start", "end"):
         assert row[f"sentence_{moment}"] in facts
         cell = f'tr[data-run="{row["run_id"]}"] td.verdict[title="{row[f"sentence_{moment}"]}"]'
-        assert row[f"verdict_{moment}"] in visit.page.locator(cell).all_inner_texts()
+        told = visit.page.locator(cell).all_inner_texts()
+        assert row[f"verdict_{moment}"] in {text.split(" ", 1)[-1] for text in told}
     assert f"at layer {row['leaves_band_layer']}, back from the last" in facts
     inside = judged.filter(
         (pl.col("verdict_predicted") != "no prediction") & pl.col("leaves_band_layer").is_null()
@@ -330,7 +232,7 @@ def test_two_runs_are_compared_and_the_address_keeps_everything(
     visit.page.select_option("#figure-choice select", "training_time")
     visit.settle()
     assert visit.page.inner_text("#details-title") == "Compared: 2 runs"
-    maps = traces(visit, "#panels .chart >> nth=2")
+    maps = traces(visit, "#panels .chart[aria-label='Gradient norm']")
     assert [trace["type"] for trace in maps] == ["heatmap", "heatmap"]
     names = {trace["name"] for trace in traces(visit, "#panels .chart >> nth=0")}
     assert names == {"relu, he_normal, depth 30", "gelu, he_normal, depth 30"}
@@ -402,8 +304,9 @@ def test_odd_studies(visit: Visit, shape: str, tmp_path: Path) -> None:
     ids = frames.runs["run_id"].to_list()
     visit.open(path, f"#runs={','.join(ids[:3])}")
     visit.settle()
-    assert visit.visible_runs() == ids
-    assert visit.page.locator("#panels .chart").count() == 8  # two of them are of classes
+    assert visit.visible_runs() == ids[:200]
+    of_layers = shape == "one epoch"  # a map of one hidden layer would tell nothing
+    assert visit.page.locator("#panels .chart").count() == 8 + of_layers  # two are of classes
     assert visit.page.get_attribute("#notice", "hidden") is not None
     assert visit.problems == []
 
@@ -413,118 +316,6 @@ def test_without_decompression_the_table_still_works(visit: Visit, report: Path)
     visit.open(report)
     assert "need a newer browser" in visit.page.inner_text("#notice")
     assert len(visit.visible_runs()) == 192
-
-
-PAYLOADS = (
-    "<script>window.pwned=1</script>",
-    "</script><script>window.pwned=1</script>",
-    "<!--<script>",
-    "<img src=x onerror=window.pwned=1>",
-    "<svg/onload=window.pwned=1>",
-    "\"><img src='//evil.test/x'>",
-    "' onmouseover='window.pwned=1",
-    "<a href='javascript:window.pwned=1'>x</a>",
-    "{{program}}{{study}}",
-    "<style>*{display:none}</style>",
-    "<b>bold</b><br><sup>1</sup>&lt;img&gt;",
-    "\u2028\u2029\\u003cimg src=x onerror=window.pwned=1\\u003e",
-)
-
-
-def hostile_study() -> tuple[Frames, dict[str, Any]]:
-    """Put a payload into every text that a study can hold."""
-    few = PAYLOADS[:4]
-    frames = study(activations=PAYLOADS, inits=few, depths=(2,), epochs=1)
-    count = frames.runs.height
-    texts = [PAYLOADS[index % len(PAYLOADS)] for index in range(count)]
-    runs = frames.runs.with_columns(
-        name=pl.Series([f"{text} {index}" for index, text in enumerate(texts)]),
-        reason=pl.Series(texts),
-        outcome=pl.Series([[*PAYLOADS, "diverged"][index % 13] for index in range(count)]),
-    ).with_columns(pl.col("seed").cast(pl.String).alias(PAYLOADS[3]))
-    around = {
-        "title": " ".join(PAYLOADS),
-        "study_yaml": "\n".join(PAYLOADS),
-        "facts": {payload: payload for payload in PAYLOADS},
-        "files": {"loss_curves": list(PAYLOADS)},
-        "left_out": {payload: payload for payload in PAYLOADS},
-    }
-    frames = replace(frames, runs=runs, settings=(*frames.settings, PAYLOADS[3]))
-    return replace(
-        frames,
-        predictions=frames.predictions.filter(pl.col("run_id") != runs["run_id"][0]),
-        obstacles=dict.fromkeys(runs["run_id"], " ".join(PAYLOADS)),
-    ), around
-
-
-def intrusions(visit: Visit, path: Path) -> list[str]:
-    """Open a page, use it, and name every sign that a text became more than text."""
-    visit.page.goto(f"file://{path}")
-    visit.page.wait_for_timeout(300)
-    for action in ("#table tbody tr td:nth-child(2)", "#table tbody tr:nth-child(3) input"):
-        if visit.page.locator(action).count():
-            visit.page.locator(action).first.dispatch_event("click")
-    try:
-        visit.page.wait_for_selector("html[data-ready]", state="attached", timeout=4_000)
-        visit.settle()
-    except sync_api.TimeoutError:
-        visit.problems.append("the page never became ready")
-    found = list(visit.problems)
-    if visit.page.evaluate("window.pwned !== undefined"):
-        found.append("a script ran")
-    strange = visit.page.eval_on_selector_all(
-        "body img, body style, body iframe, body b, body a[href^='javascript:'], #facts script",
-        "all => all.map(element => element.outerHTML.slice(0, 80))",
-    )
-    return found + [f"element: {text}" for text in strange]
-
-
-def test_texts_from_a_study_never_become_markup(visit: Visit, tmp_path: Path) -> None:
-    frames, around = hostile_study()
-    path = tmp_path / "report.html"
-    path.write_text(render(frames, **around), encoding="utf-8")
-    assert intrusions(visit, path) == []
-    assert visit.page.inner_text("#title").split() == " ".join(PAYLOADS).split()
-    assert PAYLOADS[0] in visit.page.inner_text("#table")
-    assert PAYLOADS[2] in visit.page.inner_text("#selected")
-    legend = visit.page.locator("#figure .legendtext").all_text_contents()
-    assert "<b>bold</b><br><sup>1</sup>&lt;img&gt;" in legend
-    assert PAYLOADS[0] in visit.page.inner_text("#forecast")
-    visit.open(path, "#figure=prediction_scatter")
-    program = "chart => chart.data.flatMap(({text}) => text ?? [])"
-    labels = visit.page.eval_on_selector("#figure .chart", program)
-    assert len(labels) > 0
-    assert not any(set(label) & set("<>") for label in labels)
-
-
-def test_the_same_check_notices_unescaped_json(visit: Visit, tmp_path: Path) -> None:
-    frames, around = hostile_study()
-    text = render(frames, **around).replace("\\u003c", "<").replace("\\u003e", ">")
-    path = tmp_path / "report.html"
-    path.write_text(text, encoding="utf-8")
-    assert intrusions(visit, path) != []
-
-
-def test_the_same_check_notices_markup_made_by_the_program(
-    visit: Visit, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    original = page_module._asset
-
-    def careless(name: str) -> str:
-        text = original(name)
-        if name == "dom.js":
-            assert "made.append(...children);" in text
-            careless_line = (
-                "for (const c of children) c.nodeType ? made.append(c) : made.innerHTML += c;"
-            )
-            text = text.replace("made.append(...children);", careless_line)
-        return text
-
-    monkeypatch.setattr(page_module, "_asset", careless)
-    frames, around = hostile_study()
-    path = tmp_path / "report.html"
-    path.write_text(render(frames, **around), encoding="utf-8")
-    assert any("element: <img" in text for text in intrusions(visit, path))
 
 
 def test_the_programs_are_valid_javascript(tmp_path: Path) -> None:

@@ -2,7 +2,8 @@
 
 Every matrix is quantised (gradients to 2.3 %, losses to 0.3 %), replaced by its differences from
 epoch to epoch with the sign in the last bit, and split into low and high bytes: what is left
-compresses to about four bits a number.
+compresses to about four bits a number. Kinds of gradient go up and down together: of all but the
+first, only the distance from the first is kept.
 `assets/data.js` undoes this.
 """
 
@@ -31,10 +32,13 @@ class Codec(NamedTuple):
         kind: `linear`: v * step; `log`: log10(v) * step; `signed_log`: the sign of v times
             log10(1 + 1e6 |v|) * step.
         step: Integers for each unit or decade.
+        beside: An earlier quantity with the same step, from whose integers these are counted,
+            modulo 2^16; empty to count from zero.
     """
 
     kind: Literal["linear", "log", "signed_log"]
     step: int
+    beside: str = ""
 
 
 _SHARE = Codec("linear", 10_000)
@@ -51,7 +55,8 @@ METRICS: Final = {
 }
 LAYER_QUANTITIES: Final = {
     "grad_norm": _GRADIENT,
-    "grad_mean_abs": _GRADIENT,
+    "grad_mean_abs": _GRADIENT._replace(beside="grad_norm"),
+    "grad_pre_rms": _GRADIENT._replace(beside="grad_norm"),
     "act_mean": Codec("signed_log", 250),
     "act_std": Codec("log", 100),
 }
@@ -165,9 +170,13 @@ def _matrices(table: pl.DataFrame) -> tuple[NDArray[np.int64], dict[str, NDArray
     Returns:
         The kept epochs [E] and the matrices [L, E].
     """
-    packed = {}
+    whole = {}
     for name, codec in LAYER_QUANTITIES.items():
         epochs, _, matrix = layer_matrix(table, name)
         kept = thin(epochs)
-        packed[name] = differences(quantise(matrix[:, kept], codec))
+        whole[name] = quantise(matrix[:, kept], codec)
+    packed = {
+        name: differences(whole[name] - whole[codec.beside] if codec.beside else whole[name])
+        for name, codec in LAYER_QUANTITIES.items()
+    }
     return epochs[kept].astype(np.int64), packed

@@ -18,11 +18,12 @@ from fathom.report.images import write_images
 from fathom.report.pack import pack
 from fathom.report.payload import charts, compress, prediction_table, study_table, to_script
 from fathom.report.scored import scored_table
+from fathom.report.units import unit_table
 from fathom.store.commit import commit
 
 _SCRIPTS = (
-    *("data", "dom", "state", "charts", "panels", "table", "matrix", "details", "losses"),
-    "main",
+    *("data", "dom", "state", "filters", "charts", "traces", "panels", "columns", "table"),
+    *("matrix", "compare", "units", "details", "losses", "main"),
 )
 
 
@@ -140,6 +141,7 @@ def data_elements(
         "charts": _compressed_json(made),
         "predictions": _compressed_json(prediction_table(frames, judged)),
         "scored": _compressed_json(scored_table(frames)),
+        "units": _compressed_json(unit_table(frames)),
         "measurements": compress(packed.content),
     }
 

@@ -13,41 +13,18 @@ from numpy.typing import NDArray
 
 from fathom.figures import FIGURES, Frames, chart
 from fathom.figures.charts import to_plain
-from fathom.figures.frames import (
-    FigureError,
-    final_metrics,
-    gradient_spans,
-    number_text,
-    values,
-)
-from fathom.figures.metric_tables import METRICS_NOTE, SHOWN_METRICS, metric_table
-from fathom.figures.palette import style_of
+from fathom.figures.frames import FigureError
+from fathom.figures.metric_tables import METRICS_NOTE, SHOWN_METRICS
 from fathom.figures.predicted_panels import Overlay, Profile, overlay_chart
 from fathom.figures.prediction_by_layer import overlays
-from fathom.figures.training_summary import BEST_NOTE, CONVERGED_NOTE, SUMMARISED, training_summary
+from fathom.figures.training_summary import BEST_NOTE, CONVERGED_NOTE
 from fathom.figures.verdict_table import TRAINED_NOTE, forecast
 from fathom.losses import LossStep, compare_steps
 from fathom.losses.scales import FIRST_STEP_NOTE
 from fathom.report.pack import LAYER_QUANTITIES, METRICS, Packed
+from fathom.report.run_table import MOMENTS, plain_number, run_table, setting_table
 
 MAX_LAYERS: Final = 25  # of one network in the page's charts of layers; the image files have all
-
-_RUN_FACTS = (
-    *("run_id", "name", "outcome", "reason", "epochs_run", "diverged_step", "best_epoch"),
-    "elapsed_s",
-)
-_BEST = tuple(f"best_epoch_{name}" for name in ("test_accuracy", "test_loss"))
-_COURSE = (*(f"mean_{name}" for name in SUMMARISED), *_BEST, "converged_epoch")
-_SCORED = {f"scored_{name}": name for name in SHOWN_METRICS}
-_MOMENTS = ("predicted", "start", "end")
-_JUDGED = (
-    "span_predicted",
-    "span_predicted_sd",
-    *(f"verdict_{moment}" for moment in _MOMENTS),
-    "leaves_band_layer",
-    "scale_leaves_band_layer",
-    "trained",
-)
 
 
 def to_script(value: Any) -> str:  # noqa: ANN401 - any JSON value
@@ -65,55 +42,6 @@ def to_script(value: Any) -> str:  # noqa: ANN401 - any JSON value
 def compress(content: bytes) -> str:
     """Compress with gzip, without a date so that equal input gives equal text; write as base64."""
     return base64.b64encode(gzip.compress(content, 9, mtime=0)).decode("ascii")
-
-
-def plain_number(value: Any) -> Any:  # noqa: ANN401 - any cell of a table
-    """Shorten a float to six digits; write what JSON lacks as None, `inf` or `-inf`."""
-    if not isinstance(value, float):
-        return value
-    if math.isfinite(value):
-        return float(f"{value:.6g}")
-    return None if math.isnan(value) else ("inf" if value > 0 else "-inf")
-
-
-def run_table(frames: Frames, judged: pl.DataFrame) -> dict[str, list[Any]]:
-    """Return the columns of the page's table; settings are texts under `settings.<name>`.
-
-    Args:
-        frames: The measurements.
-        judged: Of `verdict_table`.
-    """
-    metrics = metric_table(frames.runs, frames.scores)
-    scored = metrics.select("run_id", **{ours: pl.col(name) for ours, name in _SCORED.items()})
-    table = (
-        frames.runs
-        .select(_RUN_FACTS)
-        .join(final_metrics(frames).drop("epoch"), on="run_id", maintain_order="left")
-        .join(training_summary(frames), on="run_id", maintain_order="left")
-        .join(gradient_spans(frames), on="run_id", maintain_order="left")
-        .join(judged, on="run_id", maintain_order="left")
-        .join(scored, on="run_id", how="left", maintain_order="left")
-        .select(*_RUN_FACTS, *METRICS, *_COURSE, *_SCORED, "span_start", "span_end", *_JUDGED)
-    )
-    columns = {name: [plain_number(v) for v in table[name]] for name in table.columns}
-    for setting in frames.all_settings:
-        columns[f"settings.{setting}"] = [number_text(v) for v in frames.runs[setting]]
-    return columns
-
-
-def setting_table(frames: Frames) -> list[dict[str, Any]]:
-    """Describe each setting: its values in order, each with its colour."""
-    return [
-        {
-            "name": setting,
-            "numeric": frames.runs[setting].dtype.is_numeric(),
-            "values": [
-                {"label": number_text(value), "colour": style_of(frames, setting, value)[0]}
-                for value in values(frames.runs, setting)
-            ],
-        }
-        for setting in frames.all_settings
-    ]
 
 
 def charts(frames: Frames) -> tuple[list[dict[str, Any]], dict[str, str]]:
@@ -146,7 +74,7 @@ def prediction_table(frames: Frames, judged: pl.DataFrame) -> dict[str, Any]:
     Returns:
         `sentences` of each run's verdicts, in the order of the runs, and `overlays` by run id.
     """
-    sentences = {moment: judged[f"sentence_{moment}"].to_list() for moment in _MOMENTS}
+    sentences = {moment: judged[f"sentence_{moment}"].to_list() for moment in MOMENTS}
     return {"sentences": sentences, "overlays": layer_overlays(frames)}
 
 
@@ -212,8 +140,8 @@ def study_table(
         "title": title,
         "facts": list(facts.items()),
         "yaml": study_yaml,
-        "settings": setting_table(frames),
-        "runs": run_table(frames, judged),
+        "settings": setting_table(frames, packed.num_layers),
+        "runs": run_table(frames, judged, packed.num_layers),
         "forecast": {
             "sentence": expected.sentence,
             "note": TRAINED_NOTE if expected.num_predicted else "",

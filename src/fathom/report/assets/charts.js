@@ -4,7 +4,8 @@ const DASHES = { solid: "solid", dashed: "dash", dotted: "dot", dashdot: "dashdo
 
 /** Plotly reads a little markup in texts; escaped, a text is shown as it is. */
 function plotText(text, most = 60) {
-  const cut = text.length > most ? `${text.slice(0, most - 1)}…` : text;
+  const shown = visible(text);
+  const cut = shown.length > most ? `${shown.slice(0, most - 1)}…` : shown;
   return cut.replace(/[\p{Cc}\p{Cs}]/gu, "�").replaceAll("&", "&amp;").replaceAll("<", "&lt;")
     .replaceAll(">", "&gt;");
 }
@@ -34,13 +35,18 @@ const rgba = (colour, alpha) =>
 
 const finite = (value) => typeof value === "number" && Number.isFinite(value);
 
+const NARROW = 600; // pixels, below which panels would be too narrow beside each other
+
 // A full list: the library's own would include one that uploads the chart to its makers.
 const BUTTONS = ["toImage", "zoom2d", "pan2d", "zoomIn2d", "zoomOut2d", "resetScale2d"];
 
-/** Draws `chart` into `target`, in place of what was there. */
-function drawChart(target, chart, { panelHeight = 230 } = {}) {
+/** Draws `chart` into `target`, in place of what was there; below each other on a narrow page. */
+function drawChart(target, given, { panelHeight = 230 } = {}) {
+  const width = target.clientWidth;
+  const narrow = Math.max(1, Math.floor(width / 200));
+  const chart = width < NARROW ? { ...given, columns: Math.min(given.columns, narrow) } : given;
   const rows = Math.ceil(chart.panels.length / chart.columns);
-  const legend = chart.panels.some((panel) => hasNames(panel)) ? 40 : 0;
+  const legend = legendHeight(chart, width);
   const height = rows * panelHeight + (rows - 1) * 70 + 100 + legend;
   const figure = toPlotly(chart, { rows, height, legend });
   target.setAttribute("role", "img");
@@ -53,8 +59,15 @@ function drawChart(target, chart, { panelHeight = 230 } = {}) {
   });
 }
 
-const hasNames = (panel) => ["lines", "points", "bars"]
-  .some((kind) => panel[kind]?.some((series) => series.name));
+/** Says how much room a legend needs; its entries stand in columns as wide as the longest. */
+function legendHeight(chart, width) {
+  const names = new Set(chart.panels.flatMap((panel) => ["lines", "points", "bars"]
+    .flatMap((kind) => (panel[kind] ?? []).map(({ name }) => name))).filter(Boolean));
+  if (!names.size) return 0;
+  const longest = Math.max(...[...names].map((name) => Math.min(60, name.length)));
+  const columns = Math.max(1, Math.floor((width - 70) / (45 + 6 * longest)));
+  return 21 + 19 * Math.ceil(names.size / columns);
+}
 
 function toPlotly(chart, { rows, height, legend }) {
   const colours = theme();
@@ -83,7 +96,7 @@ function toPlotly(chart, { rows, height, legend }) {
       data.push(pointsTrace(points, suffix, named, colours));
     }
     for (const bars of panel.bars ?? []) data.push(barTrace(bars, panel, suffix, named));
-    if (panel.heat_map) data.push(heatMapTrace(layout, panel, suffix, colours));
+    if (panel.heat_map) data.push(...heatMapTraces(layout, panel, suffix, colours));
   });
   return { data, layout };
 }
@@ -112,6 +125,7 @@ function addAxes(layout, chart, index, place, colours) {
   for (const [axis, description] of [[x, panel.x], [y, panel.y]]) {
     if (description.scale === "log") Object.assign(axis, { type: "log", exponentformat: "power" });
   }
+  if (panel.heat_map?.strip) nameStrip(layout, x, panel.heat_map, place);
   if (panel.x.categories) {
     nameCategories(x, panel.x.categories, chart.columns, panel.heat_map ? 0.5 : 0.6);
   }
@@ -160,6 +174,15 @@ function nameCategories(axis, categories, columns, edge) {
   axis.range = [-edge, categories.length - 1 + edge];
 }
 
+/** Ticks the epochs of a map alone, and names the strip left of it. */
+function nameStrip(layout, axis, map, place) {
+  delete axis.dtick;
+  axis.tickvals = spread(map.x.length, 6).map((index) => map.x[index]);
+  layout.annotations.push({ text: plotText(map.strip.name), x: stripEdges(map.x)[1],
+    xanchor: "right", xref: `x${place.suffix}`, y: place.y[0], yref: "paper", yanchor: "top", yshift: -4,
+    showarrow: false, font: { size: 11 } });
+}
+
 /** Ends an axis where the chart says, and starts it a little below the lowest line. */
 function cutRange(chart, panel) {
   const values = chart.panels.filter((other) => other.y.label === panel.y.label)
@@ -168,101 +191,4 @@ function cutRange(chart, panel) {
   const lowest = Math.min(...values.filter((value) => finite(value) && (!log || value > 0)));
   if (log) return [Math.log10(lowest) - 0.1, Math.log10(panel.y.high)];
   return [lowest - 0.05 * (panel.y.high - lowest), panel.y.high];
-}
-
-function lineTraces(line, suffix, named, colours) {
-  const name = plotText(line.name ?? "");
-  const axes = { type: "scatter", xaxis: `x${suffix}`, yaxis: `y${suffix}`,
-    legendgroup: line.name };
-  const trace = { ...axes, x: line.x, y: line.y, mode: line.markers ? "lines+markers" : "lines",
-    line: { color: colours.line(line.colour), dash: DASHES[line.dash], width: 1.8 },
-    marker: { size: 5 }, name,
-    showlegend: Boolean(line.name) && !named.has(line.name),
-    hovertemplate: `%{x}: %{y:.4g}<extra>${name}</extra>` };
-  named.add(line.name);
-  return line.low ? [...bandTraces(line, axes), trace] : [trace];
-}
-
-function bandTraces(line, axes) {
-  const known = line.x.map((_, i) => i).filter((i) => finite(line.low[i]) && finite(line.high[i]));
-  const edge = { ...axes, x: known.map((i) => line.x[i]), mode: "lines", line: { width: 0 },
-    hoverinfo: "skip", showlegend: false };
-  return [
-    { ...edge, y: known.map((i) => line.low[i]) },
-    { ...edge, y: known.map((i) => line.high[i]), fill: "tonexty",
-      fillcolor: rgba(line.colour, 0.12) },
-  ];
-}
-
-const SYMBOLS = { // shape and size; a ring can be seen around a dot
-  dot: ["circle", 5], ring: ["circle-open", 8], down: ["triangle-down", 8], up: ["triangle-up", 8],
-};
-
-function pointsTrace(points, suffix, named, colours) {
-  const name = plotText(points.name ?? "");
-  const [symbol, size] = SYMBOLS[points.marker];
-  const trace = { type: "scatter", mode: "markers", xaxis: `x${suffix}`, yaxis: `y${suffix}`,
-    x: points.x, y: points.y, name, legendgroup: points.name,
-    marker: { color: colours.line(points.colour), symbol, size },
-    showlegend: Boolean(name) && !named.has(points.name),
-    text: points.labels?.map((label) => plotText(label)),
-    hovertemplate: `${points.labels ? "%{text}<br>" : ""}%{x:.4g}: %{y:.4g}<extra>${name}</extra>` };
-  named.add(points.name);
-  if (points.x_low) {
-    trace.error_x = { type: "data", symmetric: false, thickness: 0.7, width: 0,
-      array: points.x_high.map((high, i) => high - points.x[i]),
-      arrayminus: points.x_low.map((low, i) => points.x[i] - low) };
-  }
-  return trace;
-}
-
-function barTrace(bars, panel, suffix, named) {
-  const trace = { type: "bar", xaxis: `x${suffix}`, yaxis: `y${suffix}`,
-    x: bars.y.map((_, index) => index), y: bars.y, marker: { color: bars.colours },
-    name: plotText(bars.name ?? ""),
-    legendgroup: bars.name, showlegend: Boolean(bars.name) && !named.has(bars.name),
-    text: panel.x.categories.map((name) => plotText(name)), textposition: "none",
-    hovertemplate: `%{text}: %{y:.4g}<extra>${plotText(bars.name ?? "")}</extra>` };
-  named.add(bars.name);
-  if (bars.low) {
-    trace.error_y = { type: "data", symmetric: false, thickness: 1, width: 0, color: theme().text,
-      array: bars.high.map((high, i) => high - bars.y[i]),
-      arrayminus: bars.low.map((low, i) => bars.y[i] - low) };
-  }
-  return trace;
-}
-
-function heatMapTrace(layout, panel, suffix, colours) {
-  const map = panel.heat_map;
-  const scale = map.scale === "log" ? Math.log10 : (value) => value;
-  const clip = (value) => scale(Math.min(map.high, Math.max(map.low, value)));
-  layout.coloraxis ??= { colorscale: "Viridis", cmin: scale(map.low), cmax: scale(map.high),
-    colorbar: { title: { text: plotText(map.label), side: "right" }, thickness: 12, len: 1,
-      outlinewidth: 0, ...(map.scale === "log" ? decadeTicks(map) : {}) } };
-  return { type: "heatmap", xaxis: `x${suffix}`, yaxis: `y${suffix}`, x: map.x, y: map.y,
-    z: map.z.map((row) => row.map((v) => (v === null || Number.isNaN(v) ? null : clip(v)))),
-    text: map.z.map((row, y) => row.map((v, x) => cellText(panel, x, y, v))),
-    coloraxis: "coloraxis", hovertemplate: `%{text}<extra>${plotText(panel.title)}</extra>`,
-    hoverlabel: { bgcolor: colours.back } };
-}
-
-/** Says where a cell of a heat-map lies, and its value. */
-function cellText(panel, x, y, value) {
-  const place = (axis, index, numbers) =>
-    `${plotText(axis.label)} ${plotText(axis.categories?.[index] || String(numbers[index]), 24)}`;
-  const { heat_map: map } = panel;
-  return [place(panel.x, x, map.x), place(panel.y, y, map.y), short(value ?? NaN)].join("<br>");
-}
-
-function decadeTicks(map) {
-  const first = Math.ceil(Math.log10(map.low) - 1e-9);
-  const last = Math.floor(Math.log10(map.high) + 1e-9);
-  const step = Math.max(1, Math.ceil((last - first) / 6));
-  const powers = [];
-  for (let power = first; power <= last; power += step) powers.push(power);
-  if (powers.length > 1) {
-    return { tickvals: powers, ticktext: powers.map((power) => `10<sup>${power}</sup>`) };
-  }
-  const ends = [map.low, map.high];
-  return { tickvals: ends.map(Math.log10), ticktext: ends.map(short) };
 }

@@ -30,11 +30,16 @@ const runs = study.runs.run_id.map((id, index) => {
   return run;
 });
 
+for (const run of runs) run.num_layers = study.packed.num_layers[run.index];
+
 const runById = new Map(runs.map((run) => [run.id, run]));
 
 /** Whether a validation part chose an epoch before the last one, and whether scores are there. */
 const hasBestEpoch = runs.some((run) => run.best_epoch < run.epochs_run);
 const hasScores = runs.some((run) => Number.isFinite(run.scored_accuracy));
+
+/** Whether there are networks whose layers are not a setting, which have no depth then. */
+const hasOtherNetworks = runs.some((run) => run.settings.depth === "–");
 
 /** Settings with two or more values; the rest is the same for all runs. */
 const varying = study.settings.filter((setting) => setting.values.length > 1);
@@ -56,6 +61,9 @@ async function inflate(id) {
 }
 
 const inflateJson = async (id) => JSON.parse(new TextDecoder().decode(await inflate(id)));
+
+/** Brings an integer into 16 bits with a sign, as sums modulo 2^16 need. */
+const wrapped = (integer) => (integer << 16) >> 16;
 
 /** Turns a packed integer into the number that it stands for. */
 function decode(integer, [kind, step]) {
@@ -104,6 +112,13 @@ class Measurements {
   }
 
   unpack(run, name, numRows, numColumns, codec) {
+    const integers = this.integers(run, name, numRows, numColumns);
+    const beside = codec[2] && this.integers(run, codec[2], numRows, numColumns);
+    return integers.map((row, y) => row.map((integer, x) =>
+      decode(beside ? wrapped(integer + beside[y][x]) : integer, codec)));
+  }
+
+  integers(run, name, numRows, numColumns) {
     let place = this.starts.get(name)[run.index];
     let first = 0; // of the row, from which the next row's first is counted
     const rows = [];
@@ -113,9 +128,9 @@ class Measurements {
       for (let column = 0; column < numColumns; column += 1, place += 1) {
         const packed = this.low[place] + 256 * this.high[place];
         const difference = (packed >> 1) ^ -(packed & 1); // the last bit is the sign
-        integer = ((integer + difference) << 16) >> 16; // modulo 2^16, signed
+        integer = wrapped(integer + difference);
         if (column === 0) first = integer;
-        values.push(decode(integer, codec));
+        values.push(integer);
       }
       rows.push(values);
     }

@@ -5,6 +5,7 @@ function updateSelected() {
   byId("clear").hidden = !chosen.length;
   byId("details-title").textContent =
     chosen.length > 1 ? `Compared: ${chosen.length} runs` : "Selected run";
+  byId("differences").textContent = chosen.length > 1 ? visible(settingsSentence(chosen)) : "";
   if (!chosen.length) {
     byId("selected").replaceChildren(element("p", { className: "hint" }, "No run is selected."));
     return;
@@ -17,6 +18,7 @@ function updateSelected() {
 const RUN_FACTS = [
   ["run", (run) => run.name],
   ...study.settings.map(({ name }) => [name, (run) => run.settings[name]]),
+  ...(hasOtherNetworks ? [["layers", (run) => String(run.num_layers)]] : []),
   ["outcome", outcomeText],
   ["reason", (run) => run.reason || "–"],
   ...PARTS.flatMap((part) => [
@@ -32,11 +34,11 @@ const RUN_FACTS = [
   ...(hasScores ? Object.entries(study.scored).map(([key, title]) =>
     [`${title}, best weights`, (run) => percent(run[key])]) : []),
   ["converged", convergedText],
-  ["gradient span [decades]", (run) => `${decades(run.span_start)} → ${decades(run.span_end)}`],
+  ["gradient first / last [decades]", (run) => `${decades(run.span_start)} → ${decades(run.span_end)}`],
   ["trained", (run) => ({ true: "yes", false: "no" })[run.trained] ?? "–"],
-  ["predicted span [decades]", predictedDecades],
+  ["gradient first / last, predicted", predictedDecades],
   ...VERDICTS.map(([when, title]) => [title, 
-    (run) => run[`sentence_${when}`] ?? run[`verdict_${when}`]]),
+    (run) => run[`sentence_${when}`] ?? verdictText(run[`verdict_${when}`])]),
   ["gradient leaves the predicted band", (run) => bandExit(run, "leaves_band_layer")],
   ["scale leaves the predicted band", (run) => bandExit(run, "scale_leaves_band_layer")],
   ["time", (run) => seconds(run.elapsed_s)],
@@ -59,30 +61,32 @@ function comparison(chosen) {
       : element("td", {}, value)));
     return element("tr", { className }, element("th", { scope: "row" }, title), ...cells);
   });
-  return element("div", { className: "scroll" }, element("table", { className: "facts" }, ...rows));
+  return element("div", { className: "scroll" }, element("table",
+    { className: "facts compared", style: { minWidth: `${7 + 8 * chosen.length}rem` } }, ...rows));
 }
 
 /** Draws the selected runs' charts, but only when the selection or a run's label changed. */
-function updatePanels(measurements, overlays, scored) {
+function updatePanels(measurements, overlays, scored, units) {
   const wanted = state.selected.map((id) => `${id} ${runLabel(runById.get(id))}`).join("\n");
   const target = byId("panels");
   if (wanted === (target.dataset.drawn ?? "")) return;
   target.dataset.drawn = wanted;
   for (const old of target.querySelectorAll(".chart")) Plotly.purge(old);
+  const chosen = state.selected.map((id) => runById.get(id));
+  byId("partings").replaceChildren(...(chosen.length === 2
+    ? partings(chosen, measurements).map((sentence) => element("li", {}, sentence)) : []));
   if (!wanted) {
     target.replaceChildren();
     return;
   }
-  const chosen = state.selected.map((id) => runById.get(id));
   const charts = chartsOf(chosen, measurements, overlays, scored.runs);
   const places = charts.map((chart) => element("div", {
     className: chart.columns === 1 || chart.panels.length === 1 ? "chart half" : "chart" }));
-  target.replaceChildren(...places);
+  target.replaceChildren(...charts.flatMap(({ note }, index) => (note
+    ? [places[index], element("p", { className: "hint note" }, note)] : [places[index]])));
   charts.forEach((chart, index) => drawChart(places[index], chart,
     chart.height ? { panelHeight: chart.height } : {}));
-  charts.forEach((chart, index) => {
-    if (chart.note) places[index].after(element("p", { className: "hint note" }, chart.note));
-  });
+  target.append(...unitTables(chosen, units));
   if (chosen.length === 1 && scored.runs[chosen[0].id]) {
     target.append(classTable(scored.runs[chosen[0].id], scored.note));
   }

@@ -1,5 +1,11 @@
 // Elements and texts. Whatever comes from a study enters the page as text, never as markup.
 
+const UNSEEN = /[\u061C\u200B-\u200F\u202A-\u202E\u2060-\u2069\uFEFF]/gu;
+
+/** Writes out characters that would turn the direction of a text around or hide in it. */
+const visible = (text) => text.replace(UNSEEN, (mark) =>
+  `⟨U+${mark.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}⟩`);
+
 /** Makes an element; children are elements or texts. Properties with a dash are attributes. */
 function element(tag, properties = {}, ...children) {
   const made = document.createElement(tag);
@@ -8,6 +14,7 @@ function element(tag, properties = {}, ...children) {
     else if (key === "style") Object.assign(made.style, value);
     else made[key] = value;
   }
+  children = children.map((child) => (typeof child === "string" ? visible(child) : child));
   made.append(...children);
   return made;
 }
@@ -68,6 +75,19 @@ const VERDICTS = [["predicted", "verdict, predicted"], ["start", "verdict, befor
   ["end", "verdict, at the end"]];
 
 const OUTCOME_SIGNS = new Map([["completed", "✓"], ["stopped_early", "◼"], ["diverged", "✕"]]);
+
+const VERDICT_SIGNS = new Map([["healthy", "✓"], ["borderline", "≈"], ["exploding", "▲"],
+  ["vanishing", "▼"], ["collapsed", "⇉"], ["dying", "◌"], ["saturated", "▬"], ["stalled", "‖"],
+  ["diverged", "✕"], ["unknown", "?"]]);
+
+/** Writes a verdict with its sign, so that it is not told by colour alone. */
+function verdictText(verdict) {
+  const sign = VERDICT_SIGNS.get(verdict);
+  return sign ? `${sign} ${verdict}` : verdict;
+}
+
+const outcomeLabel = (outcome) =>
+  [OUTCOME_SIGNS.get(outcome), outcome.replace("_", " ")].filter(Boolean).join(" ");
 
 /** Makes a labelled select; `choose` is called with the chosen value. */
 function chooser(label, options, chosen, choose) {

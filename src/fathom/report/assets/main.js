@@ -1,13 +1,13 @@
 // Puts the page together: texts and table at once, charts when the plotting library is unpacked.
 
 function buildHeader() {
-  byId("title").textContent = study.title;
+  byId("title").textContent = visible(study.title);
   const counts = new Map();
   for (const run of runs) counts.set(run.outcome, (counts.get(run.outcome) ?? 0) + 1);
   const outcomes = [...counts].map(([outcome, count]) => `${count} ${outcome.replace("_", " ")}`);
   const total = `${runs.length} run${runs.length === 1 ? "" : "s"}`;
   byId("summary").textContent = `${total}: ${outcomes.join(", ")}`;
-  byId("forecast").textContent = study.forecast.sentence;
+  byId("forecast").textContent = visible(study.forecast.sentence);
   byId("forecast-note").textContent = study.forecast.note;
   const fixed = study.settings.filter(({ values }) => values.length === 1)
     .map(({ name, values }) => [name, values[0].label]);
@@ -44,18 +44,19 @@ async function buildCharts() {
     notice("The charts need a newer browser, any from 2023 on; the table and the images do not.");
     return;
   }
-  const [measurements, figures, predictions, scored] = await Promise.all([
+  const [measurements, figures, predictions, scored, units] = await Promise.all([
     inflate("measurements").then((buffer) => new Measurements(buffer)),
     inflateJson("charts"),
     inflateJson("predictions"),
     inflateJson("scored"),
+    inflateJson("units"),
     loadLibrary(),
   ]);
   if (closing.signal.aborted) return;
   buildLeftOut(figures);
   tellSentences(predictions.sentences);
   const draw = () => {
-    updatePanels(measurements, predictions.overlays, scored);
+    updatePanels(measurements, predictions.overlays, scored, units);
     updateFigure(figures);
   };
   onChange(draw);
@@ -75,6 +76,10 @@ function start() {
   buildLosses();
   buildMatrix();
   byId("clear").onclick = () => select([]);
+  document.querySelector(".skip").onclick = (event) => {
+    event.preventDefault(); // the address holds what was chosen
+    byId("table-title").focus();
+  };
   const refresh = () => {
     updateFilters();
     updateTable();
@@ -83,10 +88,7 @@ function start() {
   };
   onChange(refresh);
   refresh();
-  addEventListener("hashchange", () => {
-    readState();
-    for (const listener of listeners) listener();
-  }, { signal: closing.signal });
+  addEventListener("hashchange", followAddress, { signal: closing.signal });
   addEventListener("newdata", () => {
     closing.abort();
     buildPage();

@@ -7,6 +7,7 @@ const CIVIDIS = [
 const PURPLE_ORANGE = [
   "#b35806", "#e08214", "#fdb863", "#f7f7f7", "#b2abd2", "#8073ac", "#542788",
 ];
+const MAX_LEVEL = 4; // letters over a cell that lie flat; longer names would lie over each other
 const MAX_SPAN = 6; // decades at the ends of the colour scale
 
 const MEASURES = [
@@ -83,8 +84,10 @@ function updateMatrix() {
   const body = rows.map((row) => element("tr", {}, element("th", { scope: "row" }, row),
     ...columns.map((column) => element("td", {}, element("div", { className: "strip" },
       ...cells.map((cell) => matrixCell(measure, groups, [row, column, cell])))))));
-  const names = () => cells.map((cell) => element("span", {}, cell));
-  const scale = () => element("div", { className: "strip small" }, ...names());
+  const names = () => cells.map((cell) => element("span", { title: visible(cell) },
+    element("bdi", {}, cell)));
+  const upright = cells.some((cell) => cell.length > MAX_LEVEL) ? " upright" : "";
+  const scale = () => element("div", { className: `strip small${upright}` }, ...names());
   const head = element("tr", {}, element("th", {}),
     ...columns.map((column) => element("th", { scope: "col" }, column, scale())));
   byId("matrix").replaceChildren(element("table", { className: "matrix" },
@@ -106,7 +109,7 @@ function matrixCell(measure, groups, key) {
       ? `median of ${found.length} runs, ${diverged} diverged` : outcomeText(found[0])];
   const text = diverged ? "✕" : Number.isNaN(value) ? "–" : measure.text(value);
   const cell = element("button", { type: "button", className: "cell", tabIndex: -1,
-    title: lines.join("\n"), "aria-label": lines.join("; "), "data-key": JSON.stringify(key),
+    title: visible(lines.join("\n")), "aria-label": visible(lines.join("; ")), "data-key": JSON.stringify(key),
     onclick: (event) => chooseCell(event, found.map((run) => run.id)) }, text);
   if (!Number.isNaN(value)) Object.assign(cell.style, shade(measure.colours, measure.place(value)));
   cell.classList.toggle("dimmed", !found.some(passes));

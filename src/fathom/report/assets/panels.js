@@ -22,7 +22,9 @@ function spread(count, most) {
 
 /** All charts of the chosen runs, in the order in which they are shown. */
 function chartsOf(chosen, measurements, overlays, scored) {
-  const maps = Object.keys(GRADIENT_LABELS).map((name) => heatMaps(chosen, measurements, name));
+  const maps = [...predictedMaps(chosen, measurements, overlays),
+    ...Object.keys(GRADIENT_LABELS).map((name) => heatMaps(chosen, measurements, name)),
+    ...(chosen.length === 2 ? differenceMap(chosen, measurements) : [])];
   const profiles = chosen.length > 1
     ? comparedProfiles(chosen, measurements) : singleProfiles(chosen[0], measurements);
   return [curves(chosen, measurements), ...overlaid(chosen, overlays), ...maps, ...profiles,
@@ -95,6 +97,59 @@ function heatMaps(chosen, measurements, quantity) {
       low: low < high ? low : high / 10, high },
   }));
   return { title, columns: Math.min(chosen.length, 3), panels };
+}
+
+/** Describes colours that are pale at 0 and end `least` decades or more on both sides. */
+function diverging(rows, least) {
+  const sizes = rows.flat().filter(finite).map(Math.abs);
+  const high = Math.min(MAX_SPAN, Math.max(least, ...sizes));
+  const stops = PURPLE_ORANGE.map((colour, index) => [index / (PURPLE_ORANGE.length - 1), colour]);
+  return { scale: "linear", low: -high, high, stops };
+}
+
+/** Each run's gradient relative to the last hidden layer, with the prediction in front. */
+function predictedMaps(chosen, measurements, overlays) {
+  const found = chosen.map((run) => ({ run, ...relativeGradient(run, measurements),
+    predicted: predictedGradient(overlays[run.id]) }));
+  if (!found.some(({ rows }) => rows.length > 1 && rows.flat().some(finite))) return [];
+  const strips = found.map(({ layers, predicted }) =>
+    predicted && { name: "theory", values: layers.map((layer) => interpolate(predicted, layer)) });
+  const colours = diverging([...found.flatMap(({ rows }) => rows),
+    ...strips.map((strip) => strip?.values ?? [])], 1);
+  const panels = found.map(({ run, epochs, layers, rows }, index) => ({
+    title: chosen.length > 1 ? runLabel(run) : "Gradient over the last hidden layer's",
+    x: { label: "epoch" }, y: { label: "hidden layer" },
+    heat_map: { x: epochs, y: layers, z: rows, ...colours, strip: strips[index],
+      label: "rms dL/dh, decades" } }));
+  return [{ title: "Gradient over the last hidden layer's", columns: Math.min(chosen.length, 3),
+    panels, note: strips.some(Boolean) ? STRIP_NOTE : "" }];
+}
+
+const STRIP_NOTE = "Gradient over the last hidden layer's: left of each map what theory predicts "
+  + "before training, in the same colours. Training that starts as predicted goes on from there.";
+
+/** log10 of the rms of dL/dh in each hidden layer over that in the last one, over the epochs. */
+function relativeGradient(run, measurements) {
+  const { epochs, layers, rows } = measurements.matrix(run, "grad_pre_rms");
+  const hidden = rows.slice(0, Math.max(1, rows.length - 1)).slice(0, layers.length);
+  const last = hidden.at(-1) ?? [];
+  return { epochs, layers: layers.slice(0, hidden.length),
+    rows: hidden.map((row) => row.map((value, column) => Math.log10(value / last[column]))) };
+}
+
+/** The predicted line of the gradient in a run's overlay, if there is one. */
+function predictedGradient(overlay) {
+  const line = overlay?.panels[0].lines?.find(({ colour, y }) => colour && y.some(finite));
+  return line && { x: line.x, y: line.y };
+}
+
+/** Reads a line between its points. */
+function interpolate({ x, y }, at) {
+  const right = x.findIndex((place) => place >= at);
+  if (right < 0) return NaN;
+  if (x[right] === at || right === 0) return x[right] === at ? y[right] : NaN;
+  const share = (at - x[right - 1]) / (x[right] - x[right - 1]);
+  return y[right - 1] + share * (y[right] - y[right - 1]);
 }
 
 /** Gradient by layer at chosen epochs, and activations of chosen layers over the epochs. */

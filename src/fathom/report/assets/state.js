@@ -22,15 +22,32 @@ function onChange(listener) {
   listeners.push(listener);
 }
 
-/** Changes the state, writes it into the address and tells everybody. */
+let typing = false; // letters that follow each other are one step back
+
+/** Changes the state, writes it into the address, which can go back, and tells everybody. */
 function update(change) {
   Object.assign(state, change);
-  history.replaceState(null, "", `#${writeState()}`);
+  const address = writeState();
+  const goesOn = typing && Object.keys(change).join() === "text";
+  typing = Object.keys(change).join() === "text";
+  if (goesOn) history.replaceState(null, "", `#${address}`);
+  else if (address !== location.hash.slice(1)) history.pushState(null, "", `#${address}`);
+  for (const listener of listeners) listener();
+}
+
+/** Follows the address after a step back or forward, or a changed link. */
+function followAddress() {
+  typing = false;
+  readState();
   for (const listener of listeners) listener();
 }
 
 const CHOICES = ["rows", "columns", "cells", "measure", "figure"];
-const filterNames = () => [...varying.map((setting) => setting.name), "outcome"];
+const FACT_FILTERS = new Map([
+  ["outcome", (run) => run.outcome],
+  ["verdict", (run) => run.verdict_end],
+]);
+const filterNames = () => [...varying.map((setting) => setting.name), ...FACT_FILTERS.keys()];
 
 function writeState() {
   const query = new URLSearchParams();
@@ -65,17 +82,23 @@ function readState() {
   });
 }
 
-const filterValue = (run, name) => (name === "outcome" ? run.outcome : run.settings[name]);
+const filterValue = (run, name) => (FACT_FILTERS.get(name) ?? (() => run.settings[name]))(run);
+
+/** Returns the text that the search looks through; made once for each run. */
+function searched(run) {
+  run.searched ??= [run.name, run.outcome, run.reason,
+    ...VERDICTS.map(([when]) => run[`verdict_${when}`]), ...Object.values(run.settings)]
+    .join(" ").toLowerCase();
+  return run.searched;
+}
 
 /** Tells whether a run passes the filters and contains every word of the text. */
 function passes(run) {
   for (const [name, wanted] of state.filters) {
     if (!wanted.has(filterValue(run, name))) return false;
   }
-  const verdicts = VERDICTS.map(([when]) => run[`verdict_${when}`]);
-  const text = [run.name, run.outcome, run.reason, ...verdicts, ...Object.values(run.settings)]
-    .join(" ").toLowerCase();
-  return state.text.toLowerCase().split(/\s+/).every((word) => text.includes(word));
+  return !state.text
+    || state.text.toLowerCase().split(/\s+/).every((word) => searched(run).includes(word));
 }
 
 function toggleFilter(name, value) {
@@ -87,9 +110,21 @@ function toggleFilter(name, value) {
   update({ filters });
 }
 
+/** Wants all values between `value` and the nearest one that is wanted already, these included. */
+function stretchFilter(name, value) {
+  const all = varying.find((setting) => setting.name === name).values.map(({ label }) => label);
+  const to = all.indexOf(value);
+  const known = all.map((_, index) => index).filter((index) =>
+    state.filters.get(name)?.has(all[index]));
+  const from = known.sort((a, b) => Math.abs(a - to) - Math.abs(b - to))[0] ?? to;
+  const between = all.slice(Math.min(from, to), Math.max(from, to) + 1);
+  const wanted = new Set([...(state.filters.get(name) ?? []), ...between]);
+  update({ filters: new Map(state.filters).set(name, wanted) });
+}
+
 const select = (ids) => update({ selected: ids.slice(0, MAX_COMPARED) });
 
 function toggleSelected(id) {
   if (state.selected.includes(id)) select(state.selected.filter((other) => other !== id));
-  else if (state.selected.length < MAX_COMPARED) select([...state.selected, id]);
+  else select([...state.selected, id]); // one too many is passed over, and its tick taken back
 }
