@@ -65,7 +65,8 @@ class Evidence:
         dead_share: Largest share of units in a hidden layer whose slope is 0 on every probe input;
             no rule looks at it where there are fewer than 8 of these.
         saturated_share: Largest share of saturated pairs of unit and input in a hidden layer.
-        largest_update: Largest relative step of a layer's weights.
+        largest_update: Largest relative step of a layer's weights, where the rate last was at least
+            half its largest.
         smallest_update: Smallest one.
         loss: Training loss at the end.
         first_loss: Before training.

@@ -100,6 +100,14 @@ def test_counting_is_quick_and_done_once() -> None:
     assert count.cache_info().hits == hits + 1
 
 
+def test_what_is_kept_for_backward_is_counted_without_gradients_as_well() -> None:
+    lenet = ARCHITECTURES.build(choice("lenet"))
+    with torch.no_grad():
+        counted = count(lenet, (1, 30, 30), 10)
+    count.cache_clear()
+    assert counted == count(lenet, (1, 30, 30), 10)
+
+
 def test_the_multilayer_perceptron_is_counted_elsewhere() -> None:
     with pytest.raises(ValueError, match="mlp is no image network"):
         count(choice("mlp"), (1, 28, 28), 10)

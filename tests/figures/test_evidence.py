@@ -38,6 +38,7 @@ def run(
     layers: list[dict[str, Any]],
     losses: list[float] = (2.0, 1.0),
     theory: dict[str, list[float]] | None = None,
+    rates: list[float] | None = None,
     **facts: Any,
 ) -> Frames:
     """Make a study of one run."""
@@ -53,6 +54,7 @@ def run(
         epochs=pl.DataFrame({
             "run_id": "a",
             "epoch": list(range(len(losses))),
+            "lr": rates or [0.0] + [0.1] * (len(losses) - 1),
             "train_loss": losses,
             "train_accuracy": [0.1 + 0.4 * epoch for epoch in range(len(losses))],
         }),
@@ -92,6 +94,15 @@ def test_the_end_has_steps_of_all_layers_and_losses() -> None:
     assert (found.smallest_update, found.largest_update) == (1e-5, 0.5)
     assert (found.first_loss, found.loss, found.epochs) == (2.0, 1.2, 2)
     assert found.gradient_span == pytest.approx(-1)
+
+
+def test_weight_steps_are_those_before_a_schedule_ends_near_zero() -> None:
+    layers = [row for e in range(5) for row in rows(e, update_ratio=[1e-3 / 10**e, 0.5 / 10**e])]
+    falling = run(layers, [2.0] * 5, rates=[0.0, 0.1, 0.2, 0.1, 1e-9])
+    found = measured(falling, "end")["a"]
+    assert (found.smallest_update, found.largest_update) == (1e-6, 0.5e-3)
+    untrained = measured(run(rows(0, update_ratio=[math.nan]), [2.0]), "end")["a"]
+    assert math.isnan(untrained.smallest_update)
 
 
 def test_the_order_of_rows_does_not_matter() -> None:

@@ -68,7 +68,8 @@ def count(architecture: Architecture | Choice, image_shape: ImageShape, num_clas
         with torch.device("cpu" if architecture.own else "meta"):
             network = architecture.build(image_shape, num_classes, lambda: Act(relu))
             images = torch.zeros(_BATCH, *image_shape)
-        flops, kept_bytes = _pass(network, images)
+        with torch.enable_grad():  # whoever asks may compute without, and nothing would be kept
+            flops, kept_bytes = _pass(network, images)
     return Counts(
         parameters=sum(parameter.numel() for parameter in network.parameters()),
         flops=flops // _BATCH,

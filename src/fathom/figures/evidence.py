@@ -128,7 +128,7 @@ def _largest(name: str) -> pl.Expr:
 
 def _layer_numbers(frames: Frames, moment: Moment) -> pl.DataFrame:
     layers = at(frames, moment)
-    grad, rms, step = pl.col("grad_pre_rms"), pl.col("pre_rms"), pl.col("update_ratio")
+    grad, rms = pl.col("grad_pre_rms"), pl.col("pre_rms")
     hidden = _per_run(
         _hidden(layers),
         gradient_span=(grad.first() / grad.last()).log10(),
@@ -140,16 +140,29 @@ def _layer_numbers(frames: Frames, moment: Moment) -> pl.DataFrame:
         dead_share=_largest("dead_share"),
         saturated_share=_largest("saturated_share"),
     )
-    steps = {
-        "largest_update": _largest("update_ratio"),
-        "smallest_update": step.filter(step.is_not_nan()).min(),
-    }
-    every = _per_run(
-        layers,
-        layers_finite=grad.is_finite().all() & rms.is_finite().all(),
-        **(steps if moment == "end" else {}),
-    )
+    every = _per_run(layers, layers_finite=grad.is_finite().all() & rms.is_finite().all())
+    if moment == "end":
+        every = every.join(_weight_steps(frames), on="run_id", how="left")
     return every.join(hidden, on="run_id", how="left")
+
+
+def _weight_steps(frames: Frames) -> pl.DataFrame:
+    """Measure weight steps where the learning rate last was at least half its largest.
+
+    A schedule that ends near 0 makes every last step tiny, which says nothing of the network.
+    """
+    rate, epoch = pl.col("lr"), pl.col("epoch")
+    chosen = (
+        frames.epochs.filter((epoch > 0) & (rate >= rate.max().over("run_id") / 2))
+        .group_by("run_id")
+        .agg(epoch.max())
+    )
+    step = pl.col("update_ratio")
+    return _per_run(
+        frames.layers.join(chosen, on=["run_id", "epoch"]),
+        largest_update=_largest("update_ratio"),
+        smallest_update=step.filter(step.is_not_nan()).min(),
+    )
 
 
 def _losses(frames: Frames, moment: Moment) -> pl.DataFrame:
