@@ -10,7 +10,6 @@ import torch
 from fathom.activations import ACTIVATIONS
 from fathom.data.splits import prepare
 from fathom.engine.base import Engine
-from fathom.engine.by_hand import ReferenceEngine
 from fathom.engine.probes import (
     HISTOGRAM_BINS,
     LayerView,
@@ -18,6 +17,7 @@ from fathom.engine.probes import (
     measure_layer,
     relative_change,
 )
+from fathom.engine.reference import ReferenceEngine
 from fathom.engine.single import SingleEngine
 from fathom.engine.stacked import StackedEngine
 from fathom.records import LAYER_COLUMNS

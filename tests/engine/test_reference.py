@@ -10,9 +10,10 @@ from threadpoolctl import threadpool_limits
 
 from fathom.activations import ACTIVATIONS, register_callable
 from fathom.data.splits import PreparedData, prepare
-from fathom.engine.by_hand import ReferenceEngine, find_by_hand
+from fathom.engine.by_hand import find_by_hand
 from fathom.engine.derivatives import check_activation, check_loss
 from fathom.engine.engines import make_engine
+from fathom.engine.reference import ReferenceEngine
 from fathom.engine.run import train_cohort
 from fathom.engine.single import SingleEngine
 from fathom.errors import FathomError, StudyError

@@ -155,9 +155,9 @@ def agree(
 
 def copy_affine(ours: Layer, theirs: nn.Module) -> dict[str, torch.Tensor]:
     with_random_parameters(ours)
-    theirs.weight.data = torch.from_numpy(ours.parameters["gain"].copy())
-    theirs.bias.data = torch.from_numpy(ours.parameters["shift"].copy())
-    return {"gain": theirs.weight, "shift": theirs.bias}  # type: ignore[dict-item]
+    theirs.weight.data = torch.from_numpy(ours.parameters["weight"].copy())
+    theirs.bias.data = torch.from_numpy(ours.parameters["bias"].copy())
+    return {"weight": theirs.weight, "bias": theirs.bias}  # type: ignore[dict-item]
 
 
 @pytest.mark.parametrize("eps", [1e-5, 0.3])
@@ -230,7 +230,11 @@ class TorchNetwork(nn.Module):
                 "weight": torch.from_numpy(weight.T), "bias": torch.from_numpy(bias)
             })  # fmt: skip
             self.linears.append(linear)
-        kinds = {"none": lambda _: nn.Identity(), "layer": nn.LayerNorm, "batch": nn.BatchNorm1d}
+        kinds = {
+            "none": lambda _: nn.Identity(),
+            "layer_norm": nn.LayerNorm,
+            "batch_norm": nn.BatchNorm1d,
+        }
         self.norms = nn.ModuleList([kinds[norm](len(bias)) for _, bias in weights[:-1]]).double()
         self.skip = skip
 
@@ -241,7 +245,7 @@ class TorchNetwork(nn.Module):
         return self.linears[-1](x)  # type: ignore[no-any-return]
 
 
-@pytest.mark.parametrize("norm", ["none", "layer", "batch"])
+@pytest.mark.parametrize("norm", ["none", "layer_norm", "batch_norm"])
 @pytest.mark.parametrize("skip", [False, True])
 @pytest.mark.parametrize("training", [False, True])
 def test_gradients_of_a_network_are_those_of_autograd(
@@ -264,8 +268,8 @@ def test_gradients_of_a_network_are_those_of_autograd(
         CLOSE(layer.gradients["weight"].T, module.weight.grad.numpy())
         CLOSE(layer.gradients["bias"], module.bias.grad.numpy())
     for layer, module in zip(norms, theirs.norms, strict=False):
-        CLOSE(layer.gradients["gain"], module.weight.grad.numpy())
-        CLOSE(layer.gradients["shift"], module.bias.grad.numpy())
+        CLOSE(layer.gradients["weight"], module.weight.grad.numpy())
+        CLOSE(layer.gradients["bias"], module.bias.grad.numpy())
     if training:
         kept = [linear.gradients for linear in linears]
         for found, gradients in zip(

@@ -9,7 +9,7 @@ import torch
 
 from fathom.data.scaling import Scale
 from fathom.data.splits import Part, PreparedData
-from fathom.engine.by_hand import ReferenceEngine
+from fathom.engine.reference import ReferenceEngine
 from fathom.engine.single import SingleEngine
 from fathom.spec.grid import Run
 

@@ -202,7 +202,7 @@ def test_training_is_that_of_torch(name: str, settings: Settings, clip_norm: flo
 
 def test_batch_norm_learns_from_batches_and_is_scored_by_running_averages() -> None:
     train_set, test_set, orders = data()
-    layers = multilayer_perceptron(initial(), [activation("selu")] * 2, norm="batch")
+    layers = multilayer_perceptron(initial(), [activation("selu")] * 2, norm="batch_norm")
     history = train(layers, train_set, test_set, orders, lr=0.1)
     net = torch_network(initial())
     for place, width in [(1, SIZES[1]), (4, SIZES[2])]:
@@ -229,7 +229,7 @@ def test_every_loss_falls(loss: str) -> None:
     assert history[-1].grad_norms == ()
 
 
-@pytest.mark.parametrize("norm", ["none", "layer", "batch"])
+@pytest.mark.parametrize("norm", ["none", "layer_norm", "batch_norm"])
 def test_same_twice(norm: str) -> None:
     train_set, test_set, orders = data()
 
@@ -243,7 +243,9 @@ def test_same_twice(norm: str) -> None:
 def test_measuring_changes_nothing() -> None:
     """Not even running averages."""
     train_set, test_set, orders = data()
-    layers: list[Layer] = multilayer_perceptron(initial(), [activation("relu")] * 2, norm="batch")
+    layers: list[Layer] = multilayer_perceptron(
+        initial(), [activation("relu")] * 2, norm="batch_norm"
+    )
     train(layers, train_set, test_set, orders, lr=0.1)
     before = forward(layers, test_set.inputs)
     evaluate(layers, cross_entropy, train_set)

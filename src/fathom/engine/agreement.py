@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from fathom.data.splits import PreparedData
-from fathom.engine.by_hand import ReferenceEngine
 from fathom.engine.by_hand import Trainer as HandTrainer
+from fathom.engine.reference import ReferenceEngine
 from fathom.engine.single import SingleEngine
 from fathom.engine.single import Trainer as AutogradTrainer
 from fathom.engine.stacked import StackedEngine

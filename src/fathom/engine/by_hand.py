@@ -1,25 +1,22 @@
-"""The reference engine: a study through the NumPy code that is written by hand.
+"""One run through the NumPy code that is written by hand.
 
 Nothing is computed here: initial weights and the order of batches come from where every engine has
 them from, each step is `reference.train.train_batch`, and what is measured is what the layers kept.
 
-Shapes: R runs (trained one by one), B batch, I in, O out, L layers.
+Shapes: B batch, I in, O out.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping
 from functools import partial
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
-from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]  # has no types
 from torch import Tensor
 
 from fathom.activations import ACTIVATIONS
 from fathom.data.splits import Part, PreparedData
-from fathom.engine.base import Scores, TrainingSums
-from fathom.engine.probes import LayerView, relative_change
+from fathom.engine.probes import relative_change
 from fathom.engine.steps import TrainingImages, batch_indices
 from fathom.errors import FathomError
 from fathom.losses import LOSSES
@@ -40,15 +37,9 @@ from fathom.reference.layers import (
 from fathom.reference.train import Samples, train_batch
 from fathom.registry import Choice, Registry
 from fathom.schedules import SCHEDULES
-from fathom.spec.grid import Norm, Run
+from fathom.spec.grid import Run
 
 T = TypeVar("T")
-
-NORMS: Final[dict[Norm, network.Norm]] = {
-    "none": "none",
-    "layer_norm": "layer",
-    "batch_norm": "batch",
-}
 
 
 def find_by_hand(
@@ -128,7 +119,7 @@ class Trainer:
         drawn = initial_weights(run, data.num_features, data.num_classes)
         weights = [network.Weights(w.T.numpy(), b.numpy()) for w, b in drawn]
         self.layers = network.multilayer_perceptron(
-            weights, phis, norm=NORMS[run.model.norm], skip=run.model.skip == "residual"
+            weights, phis, norm=run.model.norm, skip=run.model.skip == "residual"
         )
         self.linears = [x for x in leaves(self.layers) if isinstance(x, Linear)]
         self.hidden = [x for x in leaves(self.layers) if isinstance(x, Elementwise)]
@@ -146,8 +137,8 @@ class Trainer:
         kinds = ["layers" if isinstance(layer, Linear) else "norms" for layer in trained]
         return [
             f"{kind}.{kinds[:place].count(kind)}.{name}"
-            for place, kind in enumerate(kinds)
-            for name in ("weight", "bias")
+            for place, (kind, layer) in enumerate(zip(kinds, trained, strict=True))
+            for name in layer.parameters
         ]
 
     def running(self) -> dict[str, Array]:
@@ -196,7 +187,7 @@ class Trainer:
             if first_bad < 0 and not np.isfinite(batch_loss):
                 first_bad = self.step
         pairs = [(old, x.parameters["weight"]) for old, x in zip(before, self.linears, strict=True)]
-        self.ratios = torch.cat([relative_change(_stack([a]), _stack([b])) for a, b in pairs])
+        self.ratios = torch.cat([relative_change(*map(_alone, pair)) for pair in pairs])
         seen = sum(len(index) for index in batches)
         return loss_sum / seen, hit_sum / seen, lr, first_bad
 
@@ -258,99 +249,5 @@ class Trainer:
                 self.slots[int(index)][name] = np.array(tensor.numpy())
 
 
-class ReferenceEngine:
-    """Train and measure runs one after another, on one core.
-
-    Args:
-        runs: Runs on the same data, in float64.
-        data: The prepared data of these runs.
-
-    Raises:
-        FathomError: If a run asks for another precision, or for what is not written by hand.
-    """
-
-    def __init__(self, runs: Sequence[Run], data: PreparedData) -> None:
-        self.trainers = [Trainer(run, data) for run in runs]
-        self._threads = ThreadpoolController()
-
-    @property
-    def step(self) -> int:
-        """Steps taken so far."""
-        return self.trainers[0].step
-
-    def train_epoch(self, epoch: int) -> TrainingSums:
-        """Train one epoch; `epoch` counts from 1."""
-        with self.settings():
-            rows = [trainer.train_epoch(epoch) for trainer in self.trainers]
-        return TrainingSums(*torch.tensor(rows, dtype=torch.float64).T)
-
-    def evaluate(self, part: Part) -> Scores:
-        """Score every run on a part of the data."""
-        with self.settings():
-            rows = [trainer.evaluate(part) for trainer in self.trainers]
-        return Scores(*torch.tensor(rows, dtype=torch.float64).T)
-
-    def probe(self) -> list[LayerView]:
-        """Measure every layer of every run on the probe batch."""
-        with self.settings():
-            members = [trainer.probe() for trainer in self.trainers]
-        return [_view(records) for records in zip(*members, strict=True)]
-
-    def update_ratios(self) -> Tensor:
-        """Return the relative size of the last weight step, `[R, L]`; NaN before training."""
-        return torch.stack([trainer.ratios for trainer in self.trainers])
-
-    def weights(self) -> dict[str, Tensor]:
-        """Return copies of what evaluates every run's network, `[R, O, I]` and `[R, O]`."""
-        members = [trainer.weights() for trainer in self.trainers]
-        return {name: _stack([arrays[name] for arrays in members]) for name in members[0]}
-
-    def state(self) -> dict[str, Tensor]:
-        """Return copies of parameters and optimizer state, and the step counts."""
-        return {
-            f"run{number}.{name}": tensor
-            for number, trainer in enumerate(self.trainers)
-            for name, tensor in trainer.state().items()
-        }
-
-    def load(self, state: Mapping[str, Tensor]) -> None:
-        """Go back to a state."""
-        for number, trainer in enumerate(self.trainers):
-            prefix = f"run{number}."
-            mine = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
-            trainer.load(mine)
-
-    @contextmanager
-    def settings(self) -> Iterator[None]:
-        """Compute as every engine does: with one thread, on which last bits depend.
-
-        And without warnings of overflow: a run that diverges is a result.
-        """
-        with (
-            self._threads.limit(limits=1, user_api="blas"),
-            np.errstate(over="ignore", divide="ignore", invalid="ignore"),
-        ):
-            yield
-
-
-def _view(records: Sequence[LayerRecord]) -> LayerView:
-    """Stack the records of one layer, units before samples."""
-
-    def joined(name: str) -> Tensor | None:
-        arrays = [getattr(record, name) for record in records]
-        return None if arrays[0] is None else _stack([array.T for array in arrays])
-
-    slopes = [record.saturation_slope for record in records]
-    return LayerView(
-        pre=_stack([record.pre_BO.T for record in records]),
-        act=joined("act_BO"),
-        slope=joined("slope_BO"),
-        saturation_slope=None if None in slopes else torch.tensor(slopes, dtype=torch.float64),
-        grad_pre=_stack([record.grad_pre_BO.T for record in records]),
-        grad_weight=_stack([record.grad_weight_IO for record in records]),
-        weight=_stack([record.weight_IO for record in records]),
-    )
-
-
-def _stack(arrays: Sequence[Array]) -> Tensor:
-    return torch.from_numpy(np.stack(arrays))
+def _alone(array: Array) -> Tensor:
+    return torch.from_numpy(array)[None]

@@ -6,7 +6,7 @@ import torch
 
 from fathom.data.splits import PreparedData
 from fathom.engine.base import Engine
-from fathom.engine.by_hand import ReferenceEngine
+from fathom.engine.reference import ReferenceEngine
 from fathom.engine.single import SingleEngine
 from fathom.engine.stacked import CPU, StackedEngine
 from fathom.errors import FathomError

@@ -153,7 +153,8 @@ def _weight_steps(frames: Frames) -> pl.DataFrame:
     """
     rate, epoch = pl.col("lr"), pl.col("epoch")
     chosen = (
-        frames.epochs.filter((epoch > 0) & (rate >= rate.max().over("run_id") / 2))
+        frames.epochs
+        .filter((epoch > 0) & (rate >= rate.max().over("run_id") / 2))
         .group_by("run_id")
         .agg(epoch.max())
     )

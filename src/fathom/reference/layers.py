@@ -135,7 +135,7 @@ class Reordering:
 
 @final
 class LayerNorm:
-    """y = gain z + shift, where z is a sample's x with its mean taken away and its variance made 1.
+    """y = weight z + bias, where z is a sample's x, its mean taken away and its variance made 1.
 
     Source: Ba et al. 2016, arXiv:1607.06450, eq. 4; the variance is that over N units, not N - 1.
 
@@ -145,7 +145,7 @@ class LayerNorm:
     """
 
     def __init__(self, num_units: int, eps: float = 1e-5) -> None:
-        self.parameters = {"gain": np.ones(num_units), "shift": np.zeros(num_units)}
+        self.parameters = {"weight": np.ones(num_units), "bias": np.zeros(num_units)}
         self.gradients: dict[str, Array] = {}
         self.eps = eps
 
@@ -155,19 +155,19 @@ class LayerNorm:
         variance_B1 = np.square(centred_BN).mean(1, keepdims=True)
         self._std_B1 = np.sqrt(variance_B1 + self.eps)
         self._z_BN = centred_BN / self._std_B1
-        y_BN: Array = self.parameters["gain"] * self._z_BN + self.parameters["shift"]
+        y_BN: Array = self.parameters["weight"] * self._z_BN + self.parameters["bias"]
         return y_BN
 
     def backward(self, grad_BO: Array) -> Array:
         """Apply the chain rule along the three ways from x to z; see `_through_normalisation`."""
-        self.gradients = {"gain": (grad_BO * self._z_BN).sum(0), "shift": grad_BO.sum(0)}
-        grad_z_BN = grad_BO * self.parameters["gain"]
+        self.gradients = {"weight": (grad_BO * self._z_BN).sum(0), "bias": grad_BO.sum(0)}
+        grad_z_BN = grad_BO * self.parameters["weight"]
         return _through_normalisation(grad_z_BN, self._z_BN, self._std_B1, axis=1)
 
 
 @final
 class BatchNorm:
-    """y = gain z + shift, where z is x with mean 0 and variance 1 over the batch, unit by unit.
+    """y = weight z + bias, where z is x with mean 0 and variance 1 over the batch, unit by unit.
 
     In training the batch's own mean and variance serve, and running averages of them are kept; in
     evaluation the running averages serve, so that a sample's output does not depend on others.
@@ -182,7 +182,7 @@ class BatchNorm:
     """
 
     def __init__(self, num_units: int, eps: float = 1e-5, momentum: float = 0.1) -> None:
-        self.parameters = {"gain": np.ones(num_units), "shift": np.zeros(num_units)}
+        self.parameters = {"weight": np.ones(num_units), "bias": np.zeros(num_units)}
         self.gradients: dict[str, Array] = {}
         self.eps, self.momentum = eps, momentum
         self.running_mean_N, self.running_variance_N = np.zeros(num_units), np.ones(num_units)
@@ -202,7 +202,7 @@ class BatchNorm:
             self._remember(mean_N, variance_N * len(x_BI) / (len(x_BI) - 1))
         self._std_N = np.sqrt(variance_N + self.eps)
         self._z_BN = (x_BI - mean_N) / self._std_N
-        return self.parameters["gain"] * self._z_BN + self.parameters["shift"]
+        return self.parameters["weight"] * self._z_BN + self.parameters["bias"]
 
     def _remember(self, mean_N: Array, variance_N: Array) -> None:
         self.running_mean_N += self.momentum * (mean_N - self.running_mean_N)
@@ -210,8 +210,8 @@ class BatchNorm:
 
     def backward(self, grad_BO: Array) -> Array:
         """Apply the chain rule; in evaluation mean and variance are constants."""
-        self.gradients = {"gain": (grad_BO * self._z_BN).sum(0), "shift": grad_BO.sum(0)}
-        grad_z_BN = grad_BO * self.parameters["gain"]
+        self.gradients = {"weight": (grad_BO * self._z_BN).sum(0), "bias": grad_BO.sum(0)}
+        grad_z_BN = grad_BO * self.parameters["weight"]
         if not self._training:
             return grad_z_BN / self._std_N
         return _through_normalisation(grad_z_BN, self._z_BN, self._std_N, axis=0)

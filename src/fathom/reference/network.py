@@ -26,8 +26,8 @@ from fathom.reference.layers import (
 )
 from fathom.reference.losses import Loss
 
-Norm = Literal["none", "layer", "batch"]
-NORMS = {"layer": LayerNorm, "batch": BatchNorm}
+Norm = Literal["none", "layer_norm", "batch_norm"]
+NORMS = {"layer_norm": LayerNorm, "batch_norm": BatchNorm}
 
 
 class Weights(NamedTuple):
