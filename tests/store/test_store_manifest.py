@@ -87,10 +87,24 @@ def test_a_torn_record_with_its_line_break_is_cut_off(path: Path) -> None:
     ):
         path.write_bytes(whole + torn)
         (damage,) = mend(path)
+        assert "damaged or torn record at the end, cut off" in str(damage)
         assert (path.parent / damage.kept_at).read_bytes() == whole + torn
         assert path.read_bytes() == whole
         assert mend(path) == []
         assert read(path).damages == ()
+
+
+def test_a_damaged_last_record_is_kept_and_cut_off(path: Path) -> None:
+    damaged = path.read_bytes().replace(b'"number":3', b'"number":7')
+    path.write_bytes(damaged + LINES[0][:9])
+    (torn,) = append(path, {"kind": "next"})  # who appends cuts off the tail alone
+    assert f"torn record at the end, cut off ({len(LINES[0][:9])} bytes)" in str(torn)
+    assert path.read_bytes() == damaged + encode({"kind": "next"})
+    path.write_bytes(damaged)
+    (damage,) = mend(path)
+    assert "damaged or torn record at the end" in str(damage)
+    assert (path.parent / damage.kept_at).read_bytes() == damaged
+    assert list(read(path).records) == RECORDS[:3]
 
 
 def test_the_last_trace_of_a_study_is_not_cut_off(path: Path) -> None:

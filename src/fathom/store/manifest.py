@@ -138,11 +138,11 @@ def append(path: Path, record: Mapping[str, Any]) -> list[Damage]:
 
 
 def mend(path: Path) -> list[Damage]:
-    """Keep a copy of a manifest with damaged records, and cut off what is torn at the end.
+    """Keep a copy of a manifest with damaged records, and cut off what does not check at its end.
 
-    A damage that an earlier call has kept is not reported again. Whatever lies behind the last
-    record that checks is torn: after a power cut that can be a whole line, with zeros inside, of a
-    record that nobody was told of yet.
+    A damage that an earlier call has kept is not reported again. A power cut can leave a whole line
+    at the end, with zeros inside, of a record that nobody was told of yet. It cannot be told from a
+    damaged last record; neither counts, and cut off it is told once and not for ever.
 
     Returns:
         What was damaged.
@@ -151,7 +151,7 @@ def mend(path: Path) -> list[Damage]:
         StoreError: If the manifest cannot be opened or the copy cannot be written.
     """
     with _locked(path) as descriptor:
-        torn = _cut_torn(path, descriptor)
+        torn = _cut_torn(path, descriptor, lines=True)
         data = read_file(path)
         new = [piece for piece in decode(data).damages if not _kept(path, piece)]
         return torn + [_keep(path, data, piece, "damaged record") for piece in new]
@@ -162,14 +162,19 @@ def _ends_with_line(descriptor: int) -> bool:
     return size == 0 or os.pread(descriptor, 1, size - 1) == b"\n"
 
 
-def _cut_torn(path: Path, descriptor: int) -> list[Damage]:
+def _cut_torn(path: Path, descriptor: int, *, lines: bool = False) -> list[Damage]:
+    """Cut off the tail; with `lines`, all that lies behind the last record that checks."""
     data = read_file(path)
     reading = decode(data)
+    start = len(data) - len(reading.tail)
     # Without any record the lines may be all that is left of a study: only a tail is cut off then.
-    start = reading.end if reading.records else len(data) - len(reading.tail)
+    if lines and reading.records:
+        start = reading.end
     if start == len(data):
         return []
-    damage = _keep(path, data, data[start:], "torn record at the end, cut off")
+    # A line that does not check may be an append that a power cut tore, or a flipped byte.
+    what = "damaged or torn record" if b"\n" in data[start:] else "torn record"
+    damage = _keep(path, data, data[start:], f"{what} at the end, cut off")
     os.ftruncate(descriptor, start)
     sync_file(descriptor)
     return [damage]
