@@ -203,7 +203,8 @@ UNIT_COLUMNS: Final = (
         name="place",
         unit="1",
         kind="text",
-        meaning="The linear map that the activation reads, as weights name it.",
+        meaning="The linear map that the activation reads, as weights name it; where the network "
+        "does not tell, the activation with a number, such as `relu 2`.",
     ),
     Column(name="unit", unit="1", kind="int", meaning="Unit or channel, counted from 0."),
     Column(

@@ -18,7 +18,7 @@ from fathom.engine.single import CPU, Trainer
 from fathom.errors import FathomError
 from fathom.losses import LOSSES
 from fathom.metrics import measure
-from fathom.models.build import count_network, initial_network, new_network
+from fathom.models.build import count_network, initial_network, rebuilt_network
 from fathom.registry import Choice
 from fathom.spec.grid import RecordConfig, Run
 
@@ -207,13 +207,14 @@ def test_kept_weights_rebuild_the_network(network: Choice, image_run: Callable[.
     run = image_run(network, epochs=2, precision="float64")
     data = images(run)
     result = train_cohort([run], data)
-    net = new_network(run.model, data.sample_shape, NUM_CLASSES, torch.float64).eval()
     prefix = f"{run.id}/last/"
-    net.load_state_dict({
+    weights = {
         name.removeprefix(prefix): tensor
         for name, tensor in result.weights.items()
         if name.startswith(prefix)
-    })
+    }
+    shape, seeds = data.sample_shape, (run.study_seed, run.seed)
+    net = rebuilt_network(run.model, weights, shape, NUM_CLASSES, torch.float64, seeds=seeds)
     flat = data.scale(data.test.inputs, torch.float64)
     logits = net(flat)
     torch.testing.assert_close(net(flat.unflatten(1, data.sample_shape)), logits, rtol=0, atol=0)

@@ -13,7 +13,7 @@ from fathom.engine.precision import dtype_of
 from fathom.engine.run import State, train_cohort
 from fathom.engine.tables import CohortResult
 from fathom.errors import FathomError
-from fathom.models.build import new_network
+from fathom.models.build import rebuilt_network
 from fathom.records import EPOCH_COLUMNS, HISTOGRAM_COLUMNS, LAYER_COLUMNS, RUN_COLUMNS
 from fathom.spec.grid import RecordConfig, Run
 
@@ -231,12 +231,11 @@ def test_weights_rebuild_the_network_that_was_measured(
         **remedies,
     )
     result = train_cohort([run], data)
-    net = new_network(run.model, data.sample_shape, data.num_classes, dtype_of(run.precision))
     prefix = f"{run.id}/last/"
-    net.load_state_dict({
-        k.removeprefix(prefix): v for k, v in result.weights.items() if k.startswith(prefix)
-    })
-    logits = net.eval()(data.scale(data.test.inputs, dtype_of(run.precision)))
+    weights = {k.removeprefix(prefix): v for k, v in result.weights.items() if k.startswith(prefix)}
+    shape, dtype, seeds = data.sample_shape, dtype_of(run.precision), (run.study_seed, run.seed)
+    net = rebuilt_network(run.model, weights, shape, data.num_classes, dtype, seeds=seeds)
+    logits = net(data.scale(data.test.inputs, dtype_of(run.precision)))
     accuracy = (logits.argmax(1) == data.test.targets).double().mean().item()
     assert accuracy == pytest.approx(rows(result, run, "test_accuracy")[-1], abs=1e-9)
 

@@ -11,7 +11,8 @@ from torch.nn import functional as F
 
 from fathom.activations import ACTIVATIONS
 from fathom.architectures.base import Act
-from fathom.engine.units import UnitCounts, count_units
+from fathom.engine.units import count_units
+from fathom.errors import FathomError
 from fathom.registry import Choice
 
 
@@ -203,22 +204,73 @@ def test_dead_units_are_those_of_a_slow_count() -> None:
     assert [part.states.count("dead") for part in count_units(net, [x])] == expected
 
 
+class Lines(nn.Module):
+    """Convolutions with a slope for each channel below 0, whose layout is kept or not."""
+
+    def __init__(self, slopes: Tensor, *, tokens: bool = False) -> None:
+        super().__init__()
+        self.conv, self.phi = nn.Conv2d(3, 6, 3), nn.PReLU(len(slopes))
+        self.tokens = tokens
+        with torch.no_grad():
+            self.phi.weight.copy_(slopes)
+            self.conv.bias[:] = -1e4  # type: ignore[index]  # so that all is below 0
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.conv(x)
+        return self.phi(h.flatten(2).mT[:, :6] if self.tokens else h)  # type: ignore[no-any-return]
+
+
+def test_a_learned_slope_belongs_to_its_channel() -> None:
+    slopes = torch.tensor([0.0, 0.1, 0.2, 0.0, -0.1, 0.3])
+    x = torch.rand(4, 3, 8, 8)
+    (found,) = count_units(Lines(slopes), [x])
+    assert [state == "dead" for state in found.states] == (slopes == 0).tolist()
+    assert (found.act_max <= 0).tolist() == (slopes >= 0).tolist()
+    assert found.low.isnan().all()
+    # torch takes the slope by the first axis behind the batch, here that of tokens.
+    (found,) = count_units(Lines(slopes, tokens=True), [x])
+    assert (len(found.active), found.num_samples) == (6, 4 * 6)
+    assert found.active.tolist() == [4 * 4] * 6
+    (found,) = count_units(Lines(torch.tensor([0.25])), [x])
+    assert (found.active == found.num_samples).all()
+
+
+def test_random_slopes_are_seen_as_evaluation_takes_them() -> None:
+    net = he_network(lambda: nn.RReLU(0.1, 0.3))
+    found = count_units(net, inputs())
+    assert [set(part.states) for part in found] == [{"alive"}] * 3
+    assert found[0].active.tolist() == [2000] * 60
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize(
+    ("phi", "far"), [(fathoms("tanh"), 60.0), (nn.Tanh, 12.0)], ids=["ours", "torch's"]
+)
+def test_far_out_a_unit_is_saturated_in_every_precision(
+    phi: Callable[[], nn.Module], far: float, dtype: torch.dtype
+) -> None:
+    """1 - tanh(12)^2 is 1.5e-10 and 1 / cosh(60)^2 is 3e-52: 0 to the rounding of float32 alone."""
+    net = he_network(phi, depth=1)
+    with torch.no_grad():
+        first = linears(net)[0]
+        first.weight *= 0.1
+        first.bias[0], first.bias[1] = far, -far
+    (found,) = count_units(net.to(dtype), [x.to(dtype) for x in inputs()])
+    assert found.states[:3] == ["saturated high", "saturated low", "alive"]
+    assert (found.active[:2] == 0).all() == (dtype == torch.float32)
+
+
 def test_what_cannot_be_counted_is_refused() -> None:
-    with pytest.raises(ValueError, match="no activation was seen"):
+    with pytest.raises(FathomError, match="no activation was seen in it; use modules or functions"):
         count_units(nn.Linear(20, 2), inputs())
-    with pytest.raises(ValueError, match="no activation was seen"):
+    with pytest.raises(FathomError, match="there is no batch to count units on"):
         count_units(he_network(nn.ReLU), [])
+    with pytest.raises(FathomError, match=r"gated linear units .* write a \* torch\.sigmoid\(b\)"):
+        count_units(he_network(nn.GLU, depth=1), inputs())
 
     class Changing(nn.Module):
         def forward(self, x: Tensor) -> Tensor:
             return torch.relu(x) if len(x) == 128 else torch.tanh(x)
 
-    with pytest.raises(ValueError, match="several ways"):
+    with pytest.raises(FathomError, match="several ways"):
         count_units(Changing(), inputs())
-
-
-def test_counts_hold_whatever_their_name() -> None:
-    names = ["first", "second", "third"]
-    found = count_units(he_network(nn.ReLU), inputs(), names=names)
-    assert [part.name for part in found] == names
-    assert all(isinstance(part, UnitCounts) for part in found)

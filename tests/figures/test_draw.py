@@ -242,7 +242,7 @@ def test_texts_from_others_are_drawn_as_they_are(tmp_path: Path) -> None:
 
 def test_clean_replaces_what_cannot_be_printed_and_shortens() -> None:
     assert clean("a\nb") == "a\N{REPLACEMENT CHARACTER}b"
-    assert clean("x" * 100) == "x" * 59 + "…"
+    assert clean("x" * 60 + "y" * 60) == "x" * 35 + "…" + "y" * 24
 
 
 @pytest.mark.parametrize("kind", FORMATS)

@@ -1,6 +1,7 @@
 """What is read from the frames, against values computed by hand."""
 
 import math
+from dataclasses import replace
 
 import polars as pl
 import pytest
@@ -104,7 +105,19 @@ def test_run_labels_fall_back_to_names_where_settings_do_not_tell_runs_apart() -
     repeated = study(
         activations=("relu", "tanh"), inits=("he",), depths=(2,), seeds=(0, 1), epochs=1
     )
-    assert sorted(run_labels(repeated).values()) == sorted(repeated.runs["name"])
+    labels = {f"{phi}, seed {seed}" for phi in ("relu", "tanh") for seed in (0, 1)}
+    assert set(run_labels(repeated).values()) == labels
+    unclear = replace(repeated, runs=repeated.runs.with_columns(seed=0))
+    assert sorted(run_labels(unclear).values()) == sorted(repeated.runs["name"])
+
+
+def test_a_whole_number_is_found_among_others() -> None:
+    frames = study(activations=("relu",), inits=("he",), depths=(2, 4), epochs=1)
+    rates = replace(frames, runs=frames.runs.with_columns(lr=pl.Series([0.05, 100.0])))
+    assert select(rates, lr=100).runs["depth"].to_list() == [4]
+    assert select(frames, depth=4.0).runs["depth"].to_list() == [4]
+    with pytest.raises(FigureError, match=r"There are: 0\.05, 100\.0"):
+        select(rates, lr=1)
 
 
 def test_select_keeps_the_epochs_and_layers_of_the_chosen_runs(small_study: Frames) -> None:

@@ -82,6 +82,8 @@ def test_what_differs_is_said_first(visit: Visit, frames: Frames, report: Path) 
     compare(visit, report, first, other)
     told = visit.page.inner_text("#differences")
     assert told == "They differ in activation (relu – tanh), init (he_normal – orthogonal)."
+    compare(visit, report, first, second, other)  # each value once
+    assert visit.page.inner_text("#differences") == told
     visit.page.click("#clear")
     assert visit.page.inner_text("#differences") == ""
     assert not visit.page.locator("#partings li").count()

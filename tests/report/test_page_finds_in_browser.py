@@ -58,6 +58,10 @@ def test_back_and_forward_walk_through_what_was_chosen(
     visit.page.click(".chip[data-value=relu]")
     visit.page.locator("#search").press_sequentially("he_normal")
     assert visit.page.inner_text("#count") == "6 of 192 runs"
+    visit.page.locator("#search").press_sequentially(" nonsense")
+    told = visit.page.inner_text("#count")
+    assert told == "0 of 192 runs: take a filter back, or a word of the search"
+    visit.page.locator("#search").fill("he_normal")
     visit.page.go_back()  # a word is one step, not nine
     assert visit.page.inner_text("#count") == "48 of 192 runs"
     assert visit.page.input_value("#search") == ""

@@ -585,8 +585,8 @@ BROKEN: dict[str, tuple[str | bytes, tuple[str, ...]]] = {
     "surfaces of some of the data": (
         "data: {name: [half_moons, mnist]}\nactivation: relu\nrecord: {surfaces: 5}\noverrides: [{where: {data.name: half_moons}, set: {data.name: cifar10}}]\n",
         (
-            "line 3, record.surfaces: needs data of two features, and a sample of 'mnist' has 784; leave it out, or use data such as half_moons",
             "line 3, record.surfaces: needs data of two features, and a sample of 'cifar10' has 3,072; leave it out, or use data such as half_moons",
+            "line 3, record.surfaces: needs data of two features, and a sample of 'mnist' has 784; leave it out, or use data such as half_moons",
         ),
     ),
     "override without set": (

@@ -274,6 +274,21 @@ def test_frames_of_a_surface_change_the_run_and_the_study() -> None:
     assert len({study.digest for study in studies}) == 3
 
 
+def test_surfaces_are_judged_by_the_runs_that_there_are() -> None:
+    both = {"data": {"name": ["half_moons", "digits"]}, "record": {"surfaces": 3}}
+    with pytest.raises(StudyError, match="a sample of 'digits' has 64; leave it out"):
+        make(**both).runs()
+    (run,) = make(**both, exclude=[{"data.name": "digits"}]).runs()
+    assert run.data.name == "half_moons"
+    rule = {"where": {"data.name": "digits", "activation": "relu"}, "set": {"data.name": "arrays"}}
+    one, other = make(
+        data={"name": ["half_moons", "digits"], "path": "plane.npz"},
+        record={"surfaces": 3},
+        overrides=[rule],
+    ).runs()
+    assert (one.data.name, other.data.name) == ("half_moons", "arrays")
+
+
 def test_settings_that_came_later_leave_older_ids_as_they_were() -> None:
     """An id is the hash of all settings, and those that nobody asked for were not there."""
     run = make(data="half_moons").runs()[0]

@@ -6,14 +6,15 @@ counted on the whole training part, as it is without augmentation. What is kept 
 which go into the state of a cohort like everything else that the loop remembers:
 
     units.<epoch>.<run>     [U, 8]: number of the place, samples, and the counts of `UnitCounts`
-    places.<run>            names of the places, a line each, as bytes
-    surface.<epoch>.<run>   [G, G, K]
+    places.<run>            names of the places, as the bytes of JSON
+    surface.<epoch>.<run>   [G, G, K - 1]: log odds, see `surfaces`
 
 where `<run>` is the run's number in its cohort. A network that has no activation has no units.
 
 Shapes: U units of all places, F features (two), G points of a side, K classes, R runs.
 """
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
@@ -25,14 +26,13 @@ from fathom.data.splits import PreparedData
 from fathom.engine.precision import dtype_of
 from fathom.engine.progress import Columns
 from fathom.engine.units import UnitCounts, count_units
-from fathom.errors import FathomError
-from fathom.models.build import evaluation_batch, is_mlp, new_network
-from fathom.spec.grid import Run
-from fathom.surfaces import Surface
+from fathom.errors import ComponentError, FathomError
+from fathom.models.build import evaluation_batch, is_mlp, rebuilt_network
+from fathom.spec.grid import PLANE, Run
+from fathom.surfaces import Surface, log_odds
 
 GRID_SIDE: Final = 64
 MARGIN: Final = 0.2  # of the data's extent, on each side
-PLANE: Final = 2  # features that a surface lies over
 _COUNTS: Final = ("finite", "active", "low", "high", "act_min", "act_max")
 
 Seen = dict[str, Tensor]
@@ -50,9 +50,11 @@ def surface_epochs(run: Run) -> frozenset[int]:
 def unit_epochs(run: Run) -> range:
     """Return the epochs at which a run's units are counted, if it comes so far."""
     last = run.train.epochs
-    return {"none": range(0), "ends": range(0, last + 1, last), "every": range(last + 1)}[
-        run.record.units
-    ]
+    if run.record.units == "every":
+        return range(last + 1)
+    if run.record.units == "ends":
+        return range(0, last + 1, max(1, last))
+    return range(0)
 
 
 def check_plane(run: Run, num_features: int, *, multi_label: bool) -> None:
@@ -95,7 +97,7 @@ def observe(
         device: Where to compute.
 
     Raises:
-        ValueError: If a user's own network has no activation that is seen, or takes several ways.
+        ComponentError: If the units of a user's own network cannot be counted.
     """
     due = [i for i, run in enumerate(runs) if going[i] and _is_due(run, epoch, bool(ended[i]))]
     if not due:
@@ -103,13 +105,16 @@ def observe(
     present = weights()
     for index in due:
         run, last = runs[index], bool(ended[index])
-        network = new_network(
-            run.model, data.sample_shape, data.num_classes, dtype_of(run.precision)
-        )
-        network.load_state_dict({name: tensor[index] for name, tensor in present.items()})
-        network.to(device).eval()
+        network = rebuilt_network(
+            run.model,
+            {name: tensor[index] for name, tensor in present.items()},
+            data.sample_shape,
+            data.num_classes,
+            dtype_of(run.precision),
+            seeds=(run.study_seed, run.seed),
+        ).to(device)
         if (last or epoch in unit_epochs(run)) and _counts_units(run):
-            counted = count_units(network, _batches(run, data, device))
+            counted = _count(network, run, data, device)
             seen[f"units.{epoch}.{index}"] = torch.cat([*map(_rows, range(len(counted)), counted)])
             seen[f"places.{index}"] = _as_bytes([counts.name for counts in counted])
         if run.record.surfaces is not None and (last or epoch in surface_epochs(run)):
@@ -126,6 +131,16 @@ def _counts_units(run: Run) -> bool:
     return run.record.units != "none" and not is_linear
 
 
+def _count(
+    network: nn.Module, run: Run, data: PreparedData, device: torch.device
+) -> list[UnitCounts]:
+    try:
+        return count_units(network, _batches(run, data, device))
+    except FathomError as error:
+        message = f"model '{run.model.name.name}': {error}, or set record.units: none"
+        raise ComponentError(message) from error
+
+
 def _batches(run: Run, data: PreparedData, device: torch.device) -> Iterator[Tensor]:
     size = evaluation_batch(run.model, data.sample_shape, data.num_classes)
     pieces = torch.split(data.train.inputs, size)
@@ -138,8 +153,8 @@ def _rows(place: int, counts: UnitCounts) -> Tensor:
     return torch.stack([*both, *columns], 1)
 
 
-def _as_bytes(lines: Sequence[str]) -> Tensor:
-    return torch.tensor([*"\n".join(lines).encode()], dtype=torch.uint8)
+def _as_bytes(names: Sequence[str]) -> Tensor:
+    return torch.tensor([*json.dumps(names).encode()], dtype=torch.uint8)
 
 
 def surface_grid(data: PreparedData) -> Tensor:
@@ -156,11 +171,12 @@ def surface_grid(data: PreparedData) -> Tensor:
 
 @torch.no_grad()
 def _surface(network: nn.Module, run: Run, data: PreparedData, device: torch.device) -> Tensor:
-    """Return the share of each class at every point, `[G, G, K]`; rows are the second feature."""
+    """Return the log odds at every point, `[G, G, K - 1]`; rows are the second feature."""
     points = torch.cartesian_prod(*surface_grid(data)).view(GRID_SIDE, GRID_SIDE, PLANE)
     rows_first = points.transpose(0, 1).reshape(-1, PLANE)
     logits = network(data.scale(rows_first.to(device), dtype_of(run.precision)))
-    return torch.softmax(logits.double(), 1).float().cpu().view(GRID_SIDE, GRID_SIDE, -1)
+    odds = torch.from_numpy(log_odds(logits.double().cpu().numpy()))
+    return odds.view(GRID_SIDE, GRID_SIDE, odds.shape[-1])
 
 
 def unit_columns(runs: Sequence[Run], seen: Mapping[str, Tensor]) -> Columns:
@@ -175,7 +191,7 @@ def unit_columns(runs: Sequence[Run], seen: Mapping[str, Tensor]) -> Columns:
     """
     rows: list[Columns] = []
     for epoch, index in _found("units", seen):
-        names = bytes(seen[f"places.{index}"].tolist()).decode().split("\n")
+        names = json.loads(bytes(seen[f"places.{index}"].tolist()))
         table = seen[f"units.{epoch}.{index}"]
         for place, name in enumerate(names):
             own = _unit_rows(name, table[table[:, 0] == place, 1:])
@@ -219,7 +235,7 @@ def surfaces_of(
             epochs=np.array(epochs),
             across=across,
             up=up,
-            shares=np.stack(frames),
+            log_odds=np.stack(frames),
             points=points,
             labels=labels,
         )

@@ -103,13 +103,15 @@ class CohortTraining:
 
     def start(self) -> None:
         """Measure the untrained networks: row 0."""
+        started = time.perf_counter()
         self.progress.epoch = 0
         size = self.runs[0].record.probe_size
         train = self.data.train
         probe = Part(inputs=train.inputs[:size], targets=train.targets[:size])
         rates = torch.zeros(self.width, dtype=torch.float64)
-        self._write_row(self.engine.evaluate(probe), rates, time.perf_counter())
+        self._write_row(self.engine.evaluate(probe), rates)
         self._observe(self.running)
+        self._stop_clock(started, self.running)
 
     def advance(self) -> None:
         """Train and measure one epoch."""
@@ -118,12 +120,19 @@ class CohortTraining:
         progress.epoch += 1
         with told_by("train.batch_size", self.runs[0].train.batch_size):
             sums = self.engine.train_epoch(progress.epoch)
-        self._write_row(Scores(sums.loss, sums.accuracy), sums.lr, started)
+        self._write_row(Scores(sums.loss, sums.accuracy), sums.lr)
         self._note_divergence(sums.first_bad_step)
         self._select()
         going = self.running
         self._retire()
         self._observe(going)
+        self._stop_clock(started, going)
+
+    def _stop_clock(self, started: float, going: Tensor) -> None:
+        """Write down what an epoch took, last: what is measured and observed is part of it."""
+        elapsed = (time.perf_counter() - started) / len(self.runs)
+        column = EPOCH_VALUES.index("epoch_time_s")
+        self.progress.epochs[self.progress.epoch, going, column] = elapsed
 
     def _observe(self, going: Tensor) -> None:
         progress = self.progress
@@ -138,7 +147,8 @@ class CohortTraining:
             device=self.device,
         )
 
-    def _write_row(self, train: Scores, lr: Tensor, started: float) -> None:
+    def _write_row(self, train: Scores, lr: Tensor) -> None:
+        """Measure, and write down all but the time."""
         train = _without_chance_hits(train)
         test = _without_chance_hits(self.engine.evaluate(self.data.test))
         validation = self._validation(test)
@@ -153,9 +163,7 @@ class CohortTraining:
         }
         with told_by("record.probe_size", self.runs[0].record.probe_size, least=SMALLEST_PROBE):
             self._measure()
-        # The clock stops last, so that measuring counts as part of the epoch it belongs to.
-        elapsed = (time.perf_counter() - started) / len(self.runs)
-        columns["epoch_time_s"] = torch.full((self.width,), elapsed, dtype=torch.float64)
+        columns["epoch_time_s"] = torch.full_like(lr, float("nan"))
         row = torch.stack([columns[name] for name in EPOCH_VALUES], 1)
         running = self.running
         self.progress.epochs[self.progress.epoch, running] = row[running]

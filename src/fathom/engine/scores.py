@@ -12,7 +12,7 @@ from torch import Tensor
 from fathom.data.splits import PreparedData
 from fathom.engine.precision import dtype_of
 from fathom.engine.progress import Columns, Progress
-from fathom.models.build import evaluation_batch, new_network
+from fathom.models.build import evaluation_batch, rebuilt_network
 from fathom.spec.grid import Run
 
 
@@ -50,9 +50,15 @@ def score_columns(runs: Sequence[Run], progress: Progress, data: PreparedData) -
 def _logits(run: Run, index: int, progress: Progress, data: PreparedData) -> Tensor:
     """Return a run's logits of the test part, `[N, K]`."""
     dtype = dtype_of(run.precision)
-    network = new_network(run.model, data.sample_shape, data.num_classes, dtype).eval()
     kept = progress.best if progress.best and progress.best_epoch[index] > 0 else progress.last
-    network.load_state_dict({name: tensor[index] for name, tensor in kept.items()})
+    network = rebuilt_network(
+        run.model,
+        {name: tensor[index] for name, tensor in kept.items()},
+        data.sample_shape,
+        data.num_classes,
+        dtype,
+        seeds=(run.study_seed, run.seed),
+    )
     size = evaluation_batch(run.model, data.sample_shape, data.num_classes)
     batches = torch.split(data.test.inputs, size)
     return torch.cat([network(data.scale(batch, dtype)) for batch in batches])

@@ -6,7 +6,8 @@ streamed through the network once, a batch at a time, and nothing is kept of the
 result is exact.
 
 Activations are found wherever they are evaluated: as a module of Fathom, as a module of torch (used
-once or many times), as a function and in place.
+once or many times), as a function and in place. What is evaluated of a parameter alone, such as a
+positive scale, has no samples and is passed over.
 
 Shapes: B batch, U units, S samples of a unit (a channel has B x positions of them).
 """
@@ -24,6 +25,8 @@ from torch.overrides import TorchFunctionMode
 from fathom.activations.base import slope_by_autograd
 from fathom.architectures.base import Act, Network
 from fathom.engine.probes import SATURATED_SLOPE, SOFT_DEAD_SHARE
+from fathom.engine.unit_axis import Function, UnitAxes
+from fathom.errors import FathomError
 from fathom.records import UnitState
 
 CONSTANT_RANGE: Final = 1e-6  # of the largest |phi(h)|: less than that is rounding
@@ -40,8 +43,10 @@ _NAMES: Final = (
     "leaky_relu",
     "logsigmoid",
     "mish",
+    "prelu",
     "relu",
     "relu6",
+    "rrelu",
     "selu",
     "sigmoid",
     "silu",
@@ -52,20 +57,22 @@ _NAMES: Final = (
     "tanhshrink",
     "threshold",
 )
+_UNBOUNDED: Final = ("prelu", "rrelu")  # lines on both sides: they never saturate
 
 
-def _functions() -> dict[Callable[..., Any], str]:
+def _functions(names: Iterable[str]) -> dict[Function, str]:
     homes = (functional, torch, torch.Tensor)
     return {
         getattr(home, form): name
-        for name in _NAMES
+        for name in names
         for form in (name, f"{name}_")
         for home in homes
         if hasattr(home, form)
     }
 
 
-_ACTIVATIONS: Final = _functions()
+_ACTIVATIONS: Final = _functions(_NAMES)
+_GATES: Final = _functions(["glu"])
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -99,18 +106,18 @@ class UnitCounts:
         """Judge each unit, by the first that holds.
 
         `no number`: h or phi(h) is NaN or infinite on some sample, as in a run that diverged, and
-        nothing can be said of the unit. `dead`: the slope is 0 on every sample. `saturated low` or
-        `high`: it is below 5 % of the activation's largest on every sample, always on that side.
-        `constant`: phi(h) is the same on all samples, to a millionth. `asleep`: the slope is not 0
-        on less than 1 % of the samples.
+        nothing can be said of the unit. `saturated low` or `high`: the slope is below 5 % of the
+        activation's largest on every sample, always on that side; so also where it is 0, as far out
+        it is by rounding. `dead`: the slope is 0 on every sample. `constant`: phi(h) is the same on
+        all samples, to a millionth. `asleep`: the slope is not 0 on less than 1 % of the samples.
         """
         spread = self.act_max - self.act_min
         size = torch.maximum(self.act_max.abs(), self.act_min.abs())
         rules: list[tuple[UnitState, Tensor]] = [
             ("no number", self.finite < self.num_samples),
-            ("dead", self.active == 0),
             ("saturated low", self.low == self.num_samples),
             ("saturated high", self.high == self.num_samples),
+            ("dead", self.active == 0),
             ("constant", spread <= CONSTANT_RANGE * size),
             ("asleep", self.active < SOFT_DEAD_SHARE * self.num_samples),
         ]
@@ -121,52 +128,49 @@ class UnitCounts:
         return found
 
 
-def count_units(
-    net: nn.Module, batches: Iterable[Tensor], *, names: Iterable[str] = ()
-) -> list[UnitCounts]:
+def count_units(net: nn.Module, batches: Iterable[Tensor]) -> list[UnitCounts]:
     """Pass data through a network in evaluation mode and count what its units do.
 
-    Not covered: activations that are written out in other functions, such as `x * (x > 0)`, are not
-    seen; of `x * torch.sigmoid(x)` the sigmoid is.
+    Units lie on the last axis of what a linear map returns, and on the channels' of a convolution;
+    `unit_axis` follows them from there.
+
+    Not covered: activations that are written out in other functions, such as `x * (x > 0)`, or that
+    are part of one, as in `nn.LSTM`, are not seen; of `x * torch.sigmoid(x)` the sigmoid is.
 
     Args:
         net: Any module; its mode is given back as it was.
-        batches: All inputs, in batches of any size.
-        names: Names of the places in the order of the forward pass, in place of its own.
+        batches: All inputs `[B, ...]`, in batches of any size.
 
     Returns:
         One entry for each evaluation of an activation in a forward pass, in its order.
 
     Raises:
-        ValueError: If there is no batch, or a batch took another way through the network than the
-            first one.
+        FathomError: If there is no batch or no activation, a batch took another way through the
+            network than the first one, it cannot be told which axis are units, or the network has
+            gated linear units.
     """
     modes = {module: module.training for module in net.modules()}
-    counted: list[UnitCounts] = []
-    given = list(names)
+    counted: list[UnitCounts] | None = None
     try:
         net.eval()
         with torch.no_grad():
             for x in batches:
                 seen = _seen(net, x)
-                if given:
-                    for part, name in zip(seen, given, strict=True):
-                        part.name = name
-                if not counted:
-                    counted = seen
-                else:
-                    _add(counted, seen)
+                counted = seen if counted is None else _sum(counted, seen)
     finally:
         for module, training in modes.items():
             module.training = training
+    if counted is None:
+        raise FathomError("there is no batch to count units on; give at least one")
     if not counted:
-        raise ValueError("no activation was seen: there is no batch, or the network has none")
+        raise FathomError("no activation was seen in it; use modules or functions of torch")
     return counted
 
 
-def _add(total: list[UnitCounts], more: list[UnitCounts]) -> None:
-    if [part.name for part in total] != [part.name for part in more]:
-        raise ValueError("the activations of two batches differ: the network takes several ways")
+def _sum(total: list[UnitCounts], more: list[UnitCounts]) -> list[UnitCounts]:
+    ways = [[(part.name, len(part.active)) for part in parts] for parts in (total, more)]
+    if ways[0] != ways[1]:
+        raise FathomError("activations of two batches differ: it takes several ways; give it one")
     for into, part in zip(total, more, strict=True):
         into.num_samples += part.num_samples
         into.finite += part.finite
@@ -175,10 +179,11 @@ def _add(total: list[UnitCounts], more: list[UnitCounts]) -> None:
         into.high += part.high
         into.act_min = torch.minimum(into.act_min, part.act_min)
         into.act_max = torch.maximum(into.act_max, part.act_max)
+    return total
 
 
 def _seen(net: nn.Module, x: Tensor) -> list[UnitCounts]:
-    watcher = _Watcher(layers=_read_layers(net))
+    watcher = _Watcher(batch_size=len(x), axes=UnitAxes(net), layers=_read_layers(net))
     with _hooked(net, watcher), watcher:
         net(x)
     return watcher.counts
@@ -195,37 +200,54 @@ def _read_layers(net: nn.Module) -> dict[nn.Module, str]:
 class _Watcher(TorchFunctionMode):
     """Notes every activation that is evaluated while the mode lasts."""
 
+    batch_size: int
+    axes: UnitAxes
+    layers: dict[nn.Module, str]  # the map that an `Act` reads
     counts: list[UnitCounts] = field(default_factory=list)
     inside: bool = False  # an `Act`, whose own functions are no further activations
-    channels_first: bool = False  # whether the map before was a convolution
     calls: dict[str, int] = field(default_factory=dict)
-    layers: dict[nn.Module, str] = field(default_factory=dict)  # the map that an `Act` reads
 
     def __post_init__(self) -> None:
         super().__init__()
 
     def __torch_function__(
         self,
-        func: Callable[..., Any],
+        func: Function,
         types: Any,  # noqa: ANN401 - as torch calls it
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:  # noqa: ANN401 - whatever the function returns
-        """Call a function, and note its argument first if it is an activation."""
+        """Call a function, and note its argument first if it is an activation.
+
+        Raises:
+            FathomError: If the activation cannot be counted.
+        """
         options = kwargs or {}
-        name = _ACTIVATIONS.get(func)
-        if name is None or self.inside:
+        if self.inside:
             return func(*args, **options)
+        if func in _GATES:
+            raise FathomError(
+                "it has gated linear units (glu), which are no function of single units; write "
+                "a * torch.sigmoid(b), of which the sigmoid is counted"
+            )
+        if func in _ACTIVATIONS:
+            self._look(_ACTIVATIONS[func], func, args, options)
+        result = func(*args, **options)
+        self.axes.follow(func, args, options, result)
+        return result
+
+    def _look(
+        self, name: str, func: Function, args: tuple[Any, ...], options: dict[str, Any]
+    ) -> None:
+        options = {key: value for key, value in options.items() if key != "inplace"}
         h, *rest = args or (options.pop("input"),)
-        kept = h.detach().clone()  # before a function in place changes it
-        options.pop("inplace", None)
 
         def value(u: Tensor) -> Tensor:
-            out: Tensor = func(u.clone(), *rest, **options)
+            out: Tensor = func(u.clone(), *rest, **options)  # as it may be one in place
             return out
 
-        self.note(name, kept, value, slope_by_autograd(value), _steepest(value))
-        return func(*args, **(kwargs or {}))
+        steepest = float("inf") if name in _UNBOUNDED else _steepest(value)
+        self.note(name, h, value, slope_by_autograd(value), steepest)
 
     def note(
         self,
@@ -235,29 +257,51 @@ class _Watcher(TorchFunctionMode):
         slope: Callable[[Tensor], Tensor],
         steepest: float,
     ) -> None:
-        """Count one evaluation of an activation at its argument."""
+        """Count one evaluation of an activation at its argument, which stays as it is.
+
+        Raises:
+            FathomError: If it is not known which axis are units.
+        """
+        if not self.axes.is_sampled(h, self.batch_size):
+            return
         self.calls[name] = number = self.calls.get(name, 0) + 1
         is_single = number == 1 and name in self.layers.values()
-        axis = 1 if self.channels_first or h.dim() == 2 else h.dim() - 1
-        h_US = h.movedim(axis, 0).flatten(1)
-        act_US, slope_US = value(h_US), slope(h_US)
-        act_min, act_max = act_US.amin(1), act_US.amax(1)
-        finite_US = torch.ones_like(h_US, dtype=torch.bool)
-        if not torch.stack([h_US.amin(1), h_US.amax(1), act_min, act_max]).isfinite().all():
-            finite_US = h_US.isfinite() & act_US.isfinite()
-        low, high = _saturated(h_US, slope_US, finite_US, steepest)
-        self.counts.append(
-            UnitCounts(
-                name=name if is_single else f"{name} {number}",
-                num_samples=h_US.shape[1],
-                finite=finite_US.sum(1).double(),
-                active=(finite_US & (slope_US != 0)).sum(1).double(),
-                low=low,
-                high=high,
-                act_min=act_min.double(),
-                act_max=act_max.double(),
+        place = name if is_single else f"{name} {number}"
+        axis = self.axes.of(h) if h.dim() > 1 else 0
+        if axis is None:
+            raise FathomError(
+                f"which axis of {[*h.shape]} are units is not known at '{place}': no linear map, "
+                "convolution or normalisation before it tells; give it [samples, units]"
             )
-        )
+        if h.dim() == 1:  # a number for each sample
+            h, axis = h[:, None], 1
+
+        def units_first(numbers: Tensor) -> Tensor:
+            return numbers.movedim(axis, 0).flatten(1)
+
+        # As it was given, since a slope may belong to a channel (prelu).
+        h_US, act_US, slope_US = (units_first(each) for each in (h, value(h), slope(h)))
+        self.counts.append(_count(place, h_US, act_US, slope_US, steepest))
+
+
+def _count(
+    place: str, h_US: Tensor, act_US: Tensor, slope_US: Tensor, steepest: float
+) -> UnitCounts:
+    act_min, act_max = act_US.amin(1), act_US.amax(1)
+    finite_US = torch.ones_like(h_US, dtype=torch.bool)
+    if not torch.stack([h_US.amin(1), h_US.amax(1), act_min, act_max]).isfinite().all():
+        finite_US = h_US.isfinite() & act_US.isfinite()
+    low, high = _saturated(h_US, slope_US, finite_US, steepest)
+    return UnitCounts(
+        name=place,
+        num_samples=h_US.shape[1],
+        finite=finite_US.sum(1).double(),
+        active=(finite_US & (slope_US != 0)).sum(1).double(),
+        low=low,
+        high=high,
+        act_min=act_min.double(),
+        act_max=act_max.double(),
+    )
 
 
 def _saturated(
@@ -282,27 +326,23 @@ def _steepest(value: Callable[[Tensor], Tensor]) -> float:
 
 @contextmanager
 def _hooked(net: nn.Module, watcher: _Watcher) -> Iterator[None]:
-    """Tell the watcher about `Act` modules and about the kind of the last linear map."""
+    """Tell the watcher about `Act` modules, whose evaluation is no function of torch."""
 
     def enter(act: nn.Module, args: tuple[Tensor, ...]) -> None:
         assert isinstance(act, Act)
         phi = act.phi
         watcher.inside = True
         name = watcher.layers.get(act, phi.name)
-        watcher.note(name, args[0].detach(), phi.value, phi.slope, phi.saturation_slope)
+        watcher.note(name, args[0], phi.value, phi.slope, phi.saturation_slope)
 
-    def leave(*_: object) -> None:
+    def leave(_: nn.Module, args: tuple[Tensor, ...], result: Tensor) -> None:
         watcher.inside = False
-
-    def after_map(module: nn.Module, *_: object) -> None:
-        watcher.channels_first = not isinstance(module, nn.Linear)
+        watcher.axes.pass_on(args[0], result)
 
     hooks = []
     for module in net.modules():
         if isinstance(module, Act):
             hooks += [module.register_forward_pre_hook(enter), module.register_forward_hook(leave)]
-        elif isinstance(module, nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d):
-            hooks.append(module.register_forward_hook(after_map))
     try:
         yield
     finally:

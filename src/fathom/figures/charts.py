@@ -214,6 +214,16 @@ def curve_scale(series: Sequence[Floats]) -> Scale:
     return "log" if joined.max() / joined.min() >= 30 else "linear"
 
 
+def shortened(text: str, most: int) -> str:
+    """Cut the middle out of a text that is too long: what sets names apart is often at their end.
+
+    >>> shortened("leaky_relu(slope=0.1), depth 5, lr 100", 22)
+    'leaky_relu(s…5, lr 100'
+    """
+    tail = most * 2 // 5
+    return text if len(text) <= most else f"{text[: most - 1 - tail]}…{text[len(text) - tail :]}"
+
+
 def columns_for(num_panels: int, *, most: int = 6) -> int:
     """Choose how many panels stand in a row so that the figure is a little wider than tall.
 

@@ -1,7 +1,7 @@
 """What a figure reads: the data frames of one study, and how runs are chosen from them."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -17,7 +17,7 @@ from fathom.records import (
 )
 from fathom.surfaces import Surface
 
-REPLICATE = "seed"  # repeats of one cell: summarised by median and range, never told apart
+REPLICATE = "seed"  # repeats of one cell: summarised by median and range
 BASIC = ("activation", "init", "depth")  # columns that the runs always have, swept or not
 
 SPAN_NOTE = (
@@ -50,7 +50,7 @@ def _no_units() -> pl.LazyFrame:
     return _empty(UNIT_COLUMNS).lazy()
 
 
-def _no_surfaces() -> Mapping[str, Surface]:
+def _no_surfaces(runs: Collection[str]) -> Mapping[str, Surface]:
     return {}
 
 
@@ -70,7 +70,8 @@ class Frames:
         histograms: `records.HISTOGRAM_COLUMNS` of the runs that recorded them, read when collected,
             for there may be a lot of them.
         units: `records.UNIT_COLUMNS` likewise.
-        surfaces: Reads the decision surfaces by run id, of more runs than these perhaps.
+        surfaces: Reads the decision surfaces of the runs with the given ids, by run id; a run
+            without one is left out.
         study_runs: All runs of the study when `runs` is a choice of them, so that a value keeps its
             colour whatever is chosen.
     """
@@ -84,7 +85,7 @@ class Frames:
     scores: pl.DataFrame = field(default_factory=_no_scores)
     histograms: pl.LazyFrame = field(default_factory=_no_histograms)
     units: pl.LazyFrame = field(default_factory=_no_units)
-    surfaces: Callable[[], Mapping[str, Surface]] = _no_surfaces
+    surfaces: Callable[[Collection[str]], Mapping[str, Surface]] = _no_surfaces
     study_runs: pl.DataFrame | None = None
 
     @property
@@ -127,17 +128,20 @@ def number_text(value: object) -> str:
 def run_labels(frames: Frames) -> dict[str, str]:
     """Name each run by the settings that differ among the runs, or by its own name if unclear.
 
+    Replicates are told apart by their seed.
+
     Returns:
         Label by run id.
     """
     settings = varying(frames)
-    rows = frames.runs.select("run_id", "name", *settings).iter_rows(named=True)
-    labels = {
-        row["run_id"]: ", ".join(value_label(s, row[s]) for s in settings) or row["name"]
-        for row in rows
-    }
-    if len(set(labels.values())) == len(labels):
-        return labels
+    replicate = [REPLICATE] if REPLICATE in frames.runs.columns else []
+    for chosen in (settings, (*settings, *replicate)):
+        labels = {
+            row["run_id"]: ", ".join(value_label(s, row[s]) for s in chosen) or row["name"]
+            for row in frames.runs.iter_rows(named=True)
+        }
+        if len(set(labels.values())) == len(labels):
+            return labels
     return dict(frames.runs.select("run_id", "name").iter_rows())
 
 
@@ -189,8 +193,9 @@ def _matches(runs: pl.DataFrame, key: str, chosen: Sequence[Any]) -> pl.Expr:
             near = suggestion(str(value), map(str, known))
             some = ", ".join(str(v) for v in values(runs, columns[-1])[:12])
             raise FigureError(f"no run with {key} {str(value)[:80]!r}.{near} There are: {some}")
+    # The column's own values, since 100 and 100.0 are one value to Python and two types to polars.
     return pl.any_horizontal(
-        pl.col(column).is_in([v for v in chosen if v in values(runs, column)]) for column in columns
+        pl.col(column).is_in([v for v in values(runs, column) if v in chosen]) for column in columns
     )
 
 

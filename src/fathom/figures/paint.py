@@ -20,6 +20,7 @@ from fathom.figures.charts import (
     Marker,
     Panel,
     Points,
+    shortened,
 )
 
 COLOUR_MAP = "viridis"
@@ -47,7 +48,7 @@ MARKERS: dict[Marker, tuple[str, float]] = {  # shape and size in points
 def clean(content: str, most: int = 60) -> str:
     """Make a text printable and short: no control characters, no endless lines."""
     shown = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in content)
-    return shown if len(shown) <= most else shown[: most - 1] + "…"
+    return shortened(shown, most)
 
 
 def write(text: Text, content: str, *, most: int = 60) -> None:

@@ -2,7 +2,7 @@
 
 import functools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -53,12 +53,13 @@ def changed_code(model: ModelConfig) -> str | None:
     return None
 
 
-def new_network(
+def _new_network(
     model: ModelConfig,
     sample_shape: Sequence[int],
     num_classes: int,
     dtype: torch.dtype,
-    seed: int = 0,
+    *,
+    seeds: tuple[int, int],
 ) -> Network:
     """Build a network whose parameters are still to be drawn or loaded.
 
@@ -67,7 +68,8 @@ def new_network(
         sample_shape: Shape of a sample of the data.
         num_classes: Number of logits.
         dtype: Floating-point type of parameters and activations.
-        seed: Keys what a user's own module draws by itself while it is built.
+        seeds: The study's seed and the replicate; they key what a user's own module draws by
+            itself while it is built.
 
     Returns:
         A module `[B, I] -> [B, K]`; an image network takes `[B, C, H, W]` as well.
@@ -83,7 +85,8 @@ def new_network(
     shape = _image_shape(architecture, sample_shape)
     (phi,) = activations
     device = torch.device("cpu" if architecture.own else "meta")
-    with _explained(architecture), torch_seeded(seed), device:
+    own = derive_seed(seeds[0], "own", seeds[1])
+    with _explained(architecture), torch_seeded(own), device:
         network = architecture.build(shape, num_classes, lambda: Act(phi))
     network.register_forward_pre_hook(functools.partial(_as_images, shape))
     return (network if architecture.own else network.to_empty(device="cpu")).to(dtype)
@@ -109,8 +112,8 @@ def initial_network(
     Raises:
         FathomError: If the data do not fit the architecture.
     """
-    own = derive_seed(run.study_seed, "own", run.seed)
-    network = new_network(run.model, sample_shape, num_classes, dtype, own)
+    seeds = (run.study_seed, run.seed)
+    network = _new_network(run.model, sample_shape, num_classes, dtype, seeds=seeds)
     if not ARCHITECTURES.build(run.model.name).own:
         reset(network, generator(run.study_seed, "learned", run.seed))
     layers = network.measured()
@@ -125,6 +128,38 @@ def initial_network(
             fan_in, _ = fans(weight)
             init.bias(bias, fan_in, generator(run.study_seed, "bias", run.seed, index))
     return network
+
+
+def rebuilt_network(
+    model: ModelConfig,
+    weights: Mapping[str, Tensor],
+    sample_shape: Sequence[int],
+    num_classes: int,
+    dtype: torch.dtype,
+    *,
+    seeds: tuple[int, int],
+) -> Network:
+    """Build the network that a run trained, in evaluation mode.
+
+    What a user's own module draws and keeps out of its `state_dict`, such as a mask or frequencies
+    that are plain attributes, is drawn again from the run's seeds, as it was for training.
+
+    Not covered: what a module changes while it trains, and keeps out of its `state_dict`.
+
+    Args:
+        model: Its settings.
+        weights: Its `state_dict`.
+        sample_shape: Shape of a sample of the data.
+        num_classes: Number of logits.
+        dtype: Floating-point type of parameters and activations.
+        seeds: The study's seed and the run's replicate.
+
+    Raises:
+        FathomError: If the data do not fit the architecture, or a user's own module cannot be used.
+    """
+    network = _new_network(model, sample_shape, num_classes, dtype, seeds=seeds)
+    network.load_state_dict(weights)
+    return network.eval()
 
 
 def count_network(model: ModelConfig, sample_shape: Sequence[int], num_classes: int) -> Counts:

@@ -15,6 +15,15 @@ from fathom.store.commit import writing
 
 MAX_FILES = 12  # of one figure of single runs; the page shows the rest
 MIN_RUNS = 6  # in a file of its own for each value of a setting
+# Figures of single runs that are not profiles of layers, which are told by the deepest networks.
+ALL_DEPTHS = frozenset({
+    "gradient_heatmap",
+    "gradient_mean_abs_heatmap",
+    "pr_curves",
+    "confusion_matrix",
+    "unit_life",
+    "decision_surface",
+})
 
 
 class Images(NamedTuple):
@@ -73,8 +82,7 @@ def _write(
         shown = _deepest(spec, frames)
         pages = split_pages(shown, spec.max_runs)
         if len(pages) > MAX_FILES or shown is not frames:
-            rest = "not all cases" if spec.per_case else "not all runs; the page shows each"
-            images.left_out[spec.name] = f"figure '{spec.name}': {rest}"
+            images.left_out[spec.name] = f"figure '{spec.name}': {_rest(spec, shown, frames)}"
     pages = pages[:MAX_FILES]
     stems = file_stems(spec.name, [page.label for page in pages])
     for page, stem in zip(pages, stems, strict=True):
@@ -85,9 +93,16 @@ def _write(
             yield path
 
 
+def _rest(spec: FigureSpec, shown: Frames, frames: Frames) -> str:
+    if spec.per_case:
+        return "not all cases"
+    which = "the deepest networks alone" if shown is not frames else "not all runs"
+    return f"{which}; the page shows each"
+
+
 def _deepest(spec: FigureSpec, frames: Frames) -> Frames:
     """Show only the deepest networks in profiles of single runs, for there the story is told."""
-    if "heatmap" in spec.name or frames.runs.height <= (spec.max_runs or 0):
+    if spec.name in ALL_DEPTHS or frames.runs.height <= (spec.max_runs or 0):
         return frames
     depths = values(frames.runs, "depth")
     return select(frames, depth=depths[-1]) if len(depths) > 1 else frames

@@ -3,9 +3,8 @@
 from collections.abc import Iterator
 
 from fathom.data.config import Source
-from fathom.data.datasets import DATASETS, takers
+from fathom.data.datasets import takers
 from fathom.errors import Problem
-from fathom.registry import Choice
 from fathom.spec.keys import resolve_axis
 from fathom.spec.model import StudyModel
 from fathom.spec.names import labels
@@ -13,7 +12,6 @@ from fathom.spec.nodes import Node, Plain, listed
 from fathom.spec.rules import Condition, meant_values
 
 MAX_SHOWN = 12
-PLANE = 2  # features that a decision surface lies over
 
 
 def inconsistencies(study: StudyModel, root: Node) -> Iterator[Problem]:
@@ -26,7 +24,6 @@ def inconsistencies(study: StudyModel, root: Node) -> Iterator[Problem]:
     yield from _shape(study, root)
     yield from _source(study, root)
     yield from _precision(study, root)
-    yield from _plane(study, root)
     for index, condition in enumerate(study.exclude):
         yield from _unmatched(study, condition, root.find(("exclude", index)))
     for index, override in enumerate(study.overrides):
@@ -51,21 +48,6 @@ def _source(study: StudyModel, root: Node) -> Iterator[Problem]:
             those = f"data set{plural} {listed(map(repr, able))} take{'' if plural else 's'}"
             message = f"only {those} {setting}, not {listed(study.data.name)}"
             yield root.find(("data", setting)).problem(message)
-
-
-def _plane(study: StudyModel, root: Node) -> Iterator[Problem]:
-    """Find data that decision surfaces cannot lie over, where their size is known beforehand."""
-    if study.record.surfaces is None:
-        return
-    names = [*study.data.name, *(rule.set.get("data.name") for rule in study.overrides)]
-    for name in dict.fromkeys(filter(None, names)):
-        extent = DATASETS.build(Choice(name)).extent
-        if extent is not None and extent.num_features != PLANE:
-            message = (
-                f"needs data of two features, and a sample of '{name}' has "
-                f"{extent.num_features:,}; leave it out, or use data such as half_moons"
-            )
-            yield root.find(("record", "surfaces")).problem(message)
 
 
 def _precision(study: StudyModel, root: Node) -> Iterator[Problem]:

@@ -9,7 +9,7 @@ from typing import Any, Final
 from fathom.activations import ACTIVATIONS
 from fathom.architectures import ARCHITECTURES, is_mlp
 from fathom.data.config import DataConfig, Source
-from fathom.data.datasets import needs_path, takers
+from fathom.data.datasets import DATASETS, needs_path, takers
 from fathom.errors import ComponentError
 from fathom.initializers import INITIALIZERS, layer_initializers
 from fathom.losses import LOSSES
@@ -17,7 +17,7 @@ from fathom.optimizers import OPTIMIZERS
 from fathom.registry import Choice, Registry
 from fathom.schedules import SCHEDULES
 from fathom.spec.checks import Fault, Wrong, refuse
-from fathom.spec.grid import ModelConfig, RecordConfig, Run, TrainConfig
+from fathom.spec.grid import PLANE, ModelConfig, RecordConfig, Run, TrainConfig
 from fathom.spec.keys import own_name
 from fathom.spec.model import StudyModel
 from fathom.spec.names import labels, run_names
@@ -130,6 +130,8 @@ def _faults(study: StudyModel, cell: Cell) -> Iterator[Fault]:
     what = needs_path(cell["data.name"])
     if what and study.data.path is None:
         yield ("data", "path"), f"data set '{cell['data.name']}' needs data.path, {what}"
+    if study.record.surfaces is not None:
+        yield from _no_plane(cell["data.name"])
     phis = {*activation} if isinstance(activation, tuple) else {activation}
     if depth == 0 and INITIALIZERS.build(cell["init"]).for_activation is not None:
         message = (
@@ -143,6 +145,17 @@ def _faults(study: StudyModel, cell: Cell) -> Iterator[Fault]:
             yield ("init",), message
     if study.engine == "reference":
         yield from _not_by_hand(phis, cell)
+
+
+def _no_plane(name: str) -> Iterator[Fault]:
+    """Find data that a decision surface cannot lie over, where their size is known beforehand."""
+    extent = DATASETS.build(Choice(name)).extent
+    if extent is not None and extent.num_features != PLANE:
+        message = (
+            f"needs data of two features, and a sample of '{name}' has {extent.num_features:,}; "
+            "leave it out, or use data such as half_moons"
+        )
+        yield ("record", "surfaces"), message
 
 
 def _no_mlp(study: StudyModel, cell: Cell) -> Iterator[Fault]:

@@ -13,6 +13,8 @@ Norm = Literal["none", "layer_norm", "batch_norm"]
 Skip = Literal["none", "residual"]
 Units = Literal["none", "ends", "every"]
 
+PLANE: Final = 2  # features that a decision surface lies over
+
 # Settings of `record` that were added when ids had been written already: where they are what they
 # were without being there they do not count, so that runs and studies keep their ids.
 _ADDED: Final = {"units": "none", "surfaces": None}

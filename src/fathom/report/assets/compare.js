@@ -8,7 +8,7 @@ function settingsSentence(chosen) {
     new Set(chosen.map((run) => run.settings[name])).size > 1);
   if (!differing.length) return "They have the same settings.";
   const told = differing.map(({ name }) =>
-    `${name} (${chosen.map((run) => run.settings[name]).join(" – ")})`);
+    `${name} (${[...new Set(chosen.map((run) => run.settings[name]))].join(" – ")})`);
   const alone = told.length === 1 ? " alone" : "";
   return `They differ in ${told.join(", ")}${alone}.`;
 }

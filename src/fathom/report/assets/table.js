@@ -160,7 +160,8 @@ function showMoreNearTheEnd() {
 function tellCount() {
   const shown = table.listed.length;
   const all = shown === runs.length;
-  byId("count").textContent = all ? `${shown} runs` : `${shown} of ${runs.length} runs`;
+  const hint = shown ? "" : ": take a filter back, or a word of the search";
+  byId("count").textContent = all ? `${shown} runs` : `${shown} of ${runs.length} runs${hint}`;
   const chosen = state.selected.length;
   const most = chosen === MAX_COMPARED ? ", which is the most" : "";
   byId("chosen").textContent = chosen ? `${chosen} selected${most}` : "";
