@@ -263,6 +263,13 @@ def test_far_out_a_unit_is_saturated_in_every_precision(
 def test_what_cannot_be_counted_is_refused() -> None:
     with pytest.raises(FathomError, match="no activation was seen in it; use modules or functions"):
         count_units(nn.Linear(20, 2), inputs())
+    with pytest.raises(FathomError, match=r"got one tensor; give a list of batches"):
+        count_units(nn.ReLU(), torch.zeros(4, 3))
+    for batch in (1, torch.tensor(1.0), (), {"x": 1}):
+        with pytest.raises(FathomError, match=r"batches: got \w+ in it; must be tensors"):
+            count_units(nn.ReLU(), [batch])  # type: ignore[list-item]
+    with pytest.raises(FathomError, match="net: got str; must be a module"):
+        count_units("net", [torch.zeros(4, 3)])  # type: ignore[arg-type]
     with pytest.raises(FathomError, match="there is no batch to count units on"):
         count_units(he_network(nn.ReLU), [])
     with pytest.raises(FathomError, match=r"gated linear units .* write a \* torch\.sigmoid\(b\)"):

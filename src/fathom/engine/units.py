@@ -12,7 +12,7 @@ positive scale, has no samples and is passed over.
 Shapes: B batch, U units, S samples of a unit (a channel has B x positions of them).
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -128,7 +128,7 @@ class UnitCounts:
         return found
 
 
-def count_units(net: nn.Module, batches: Iterable[Tensor]) -> list[UnitCounts]:
+def count_units(net: nn.Module, batches: Iterable[Tensor | Sequence[Tensor]]) -> list[UnitCounts]:
     """Pass data through a network in evaluation mode and count what its units do.
 
     Units lie on the last axis of what a linear map returns, and on the channels' of a convolution;
@@ -139,22 +139,25 @@ def count_units(net: nn.Module, batches: Iterable[Tensor]) -> list[UnitCounts]:
 
     Args:
         net: Any module; its mode is given back as it was.
-        batches: All inputs `[B, ...]`, in batches of any size.
+        batches: All inputs `[B, ...]`, in batches of any size; of pairs, such as a DataLoader
+            gives, the first.
 
     Returns:
         One entry for each evaluation of an activation in a forward pass, in its order.
 
     Raises:
-        FathomError: If there is no batch or no activation, a batch took another way through the
-            network than the first one, it cannot be told which axis are units, or the network has
-            gated linear units.
+        FathomError: If what is given is no module or no batches, there is no activation, a batch
+            took another way through the network than the first one, it cannot be told which axis
+            are units, or the network has gated linear units.
     """
+    if not isinstance(net, nn.Module):
+        raise FathomError(f"net: got {type(net).__name__}; must be a module of torch")
     modes = {module: module.training for module in net.modules()}
     counted: list[UnitCounts] | None = None
     try:
         net.eval()
         with torch.no_grad():
-            for x in batches:
+            for x in _inputs(batches):
                 seen = _seen(net, x)
                 counted = seen if counted is None else _sum(counted, seen)
     finally:
@@ -165,6 +168,19 @@ def count_units(net: nn.Module, batches: Iterable[Tensor]) -> list[UnitCounts]:
     if not counted:
         raise FathomError("no activation was seen in it; use modules or functions of torch")
     return counted
+
+
+def _inputs(batches: Iterable[Tensor | Sequence[Tensor]]) -> Iterator[Tensor]:
+    if isinstance(batches, Tensor):
+        raise FathomError("batches: got one tensor; give a list of batches, such as [x]")
+    for batch in batches:
+        x = batch[0] if isinstance(batch, (tuple, list)) and batch else batch
+        if not isinstance(x, Tensor) or x.dim() == 0:
+            raise FathomError(
+                f"batches: got {type(x).__name__} in it; must be tensors [B, ...], or pairs of "
+                "which the first is one"
+            )
+        yield x
 
 
 def _sum(total: list[UnitCounts], more: list[UnitCounts]) -> list[UnitCounts]:
