@@ -110,7 +110,9 @@ def study(
             schema=schema("histograms"),
         ),
         units=_units(runs if observed else []).lazy(),
-        surfaces=lambda: {run["run_id"]: _surface(run) for run in runs if observed},
+        surfaces=lambda ids: {
+            run["run_id"]: _surface(run) for run in runs if observed and run["run_id"] in ids
+        },
     )
 
 
@@ -147,11 +149,10 @@ def _surface(run: dict[str, Any]) -> Surface:
     """Three epochs of a boundary across, which wanders to the right; half is NaN if diverged."""
     epochs = np.array([0, max(1, run["epochs_run"] // 2), max(2, run["epochs_run"])])
     across, up = np.linspace(-1, 1, 8), np.linspace(-0.5, 1, 8)
-    share = 1 / (1 + np.exp(-4 * (across - 0.3 * np.arange(3)[:, None] + 0.3)))
-    shares = np.broadcast_to(share[:, None, :, None], (3, 8, 8, 1))
-    shares = np.concatenate([1 - shares, shares], -1).astype(np.float32)
+    lead = 4 * (across - 0.3 * np.arange(3)[:, None] + 0.3)  # of class 1
+    odds = np.tile(-lead[:, None, :, None], (1, 8, 1, 1)).astype(np.float32)
     if run["outcome"] == "diverged":
-        shares[-1, 4:] = np.nan
+        odds[-1, 4:] = np.nan
     points = np.stack([across, up], 1)
     labels = np.arange(8) % 2
     return Surface(
@@ -159,7 +160,7 @@ def _surface(run: dict[str, Any]) -> Surface:
         epochs=epochs,
         across=across,
         up=up,
-        shares=shares,
+        log_odds=odds,
         points=points,
         labels=labels,
     )

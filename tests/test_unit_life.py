@@ -1,5 +1,6 @@
 """Lives of units by hand: born dead, died, revived; and the counts of their states."""
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -45,6 +46,22 @@ def test_a_life(life: str) -> None:
     assert (row["born_dead"], row["died_at"], row["revived_at"]) == expected
     assert (row["first_state"], row["last_state"]) == (states[0], states[-1])
     assert row["place"] == "layers.0"
+
+
+def test_lives_by_chance_are_those_told_step_by_step() -> None:
+    rng = np.random.default_rng(7)
+    words = [[str(word) for word in rng.choice(UNIT_STATES, 4)] for _ in range(300)]
+    for states, row in zip(words, lives(made(*words)).iter_rows(named=True), strict=True):
+        died = revived = before = None
+        for epoch, state in zip(EPOCHS, states, strict=True):
+            if state == NONE:
+                continue
+            if before is not None and died is None and state == DEAD != before:
+                died = epoch
+            if before is not None and revived is None and before == DEAD != state:
+                revived = epoch
+            before = state
+        assert (row["died_at"], row["revived_at"]) == (died, revived), states
 
 
 def test_units_of_all_runs_and_layers_are_apart() -> None:

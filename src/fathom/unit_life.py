@@ -28,28 +28,23 @@ def lives(units: pl.DataFrame) -> pl.DataFrame:
         and was at one before. The two epochs are null where there is none. `no number` is not dead,
         and no life either: a unit dies from any other state, and revives to any other.
     """
-    judged = units.filter(pl.col("state") != "no number").sort(*_UNIT, "epoch")
-    was_dead, is_dead = _IS_DEAD.shift(1).over(_UNIT), _IS_DEAD
-    changes = judged.with_columns(
-        died=is_dead & ~was_dead.fill_null(value=True),
-        revived=~is_dead & was_dead.fill_null(value=False),
-    ).group_by(_UNIT)
-    epochs = changes.agg(
-        died_at=pl.col("epoch").filter(pl.col("died")).min(),
-        revived_at=pl.col("epoch").filter(pl.col("revived")).min(),
-    )
-    ends = (
+    # Nothing is sorted but the result: of every unit and epoch there may be millions of rows.
+    epoch = pl.col("epoch")
+    is_alive = ~_IS_DEAD & (pl.col("state") != "no number")
+    first_dead, first_alive = epoch.filter(_IS_DEAD).min(), epoch.filter(is_alive).min()
+    return (
         units
-        .sort(*_UNIT, "epoch")
-        .group_by(_UNIT, maintain_order=True)
+        .group_by(_UNIT)
         .agg(
             pl.col("place").first(),
-            first_state=pl.col("state").first(),
-            last_state=pl.col("state").last(),
-            born_dead=(_IS_DEAD & (pl.col("epoch") == 0)).any(),
+            first_state=pl.col("state").get(epoch.arg_min()),
+            last_state=pl.col("state").get(epoch.arg_max()),
+            born_dead=(_IS_DEAD & (epoch == 0)).any(),
+            died_at=epoch.filter(_IS_DEAD & (epoch > first_alive)).min(),
+            revived_at=epoch.filter(is_alive & (epoch > first_dead)).min(),
         )
+        .sort(_UNIT)
     )
-    return ends.join(epochs, on=_UNIT, how="left", maintain_order="left")
 
 
 def count_states(units: pl.DataFrame) -> pl.DataFrame:

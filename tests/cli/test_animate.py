@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import os
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import polars as pl
@@ -13,6 +14,7 @@ from command import Fathom
 from fathom.api import Results
 from fathom.api.animations import write_animations
 from fathom.errors import FathomError
+from fathom.surfaces import Surface
 from made_frames import study
 
 MOONS = """\
@@ -154,6 +156,27 @@ def test_a_study_without_surfaces_is_told_how_to_get_them(fathom: Fathom, here: 
     assert "set record.surfaces, such as 25" in outcome.err
 
 
+def test_a_file_is_no_folder(fathom: Fathom, done: Path) -> None:
+    Path("a").write_text("mine")
+    outcome = fathom("animate", str(done), "--out", "a")
+    assert (outcome.code, outcome.err) == (2, "a: is a file; choose a folder with --out\n")
+    outcome = fathom("animate", str(done / "study.yaml"))
+    assert outcome.code == 2
+    assert "study.yaml: is not a results folder" in outcome.err
+
+
+def test_a_study_without_a_finished_run(
+    fathom: Fathom, done: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    results = Results.open(done)
+    monkeypatch.setattr(Results, "missing", tuple(map(str, range(results.num_runs))))
+    outcome = fathom("animate", str(done))
+    assert (outcome.code, outcome.err) == (
+        2,
+        f"{done}: no run is finished yet; nothing to animate\n",
+    )
+
+
 def test_from_python(done: Path, here: Path) -> None:
     results = Results.open(done)
     written = results.animate(here / "films", only="relu", replicate=1)
@@ -190,11 +213,49 @@ def test_cases_without_surfaces_are_told(tmp_path: Path) -> None:
     made = study(
         activations=("relu", "tanh"), inits=("he",), depths=(1,), epochs=2, odd=False, observed=True
     )
-    surfaces = made.surfaces()
-    some = dict(list(surfaces.items())[:1])
-    written = write_animations(dataclasses.replace(made, surfaces=lambda: some), tmp_path)
+    some = made.surfaces(made.runs["run_id"].to_list()[:1])
+    written = write_animations(dataclasses.replace(made, surfaces=lambda _: some), tmp_path)
     assert len(written.files) == 1
     assert written.left_out == ("no decision surfaces of 1 of 2 cases",)
+
+
+def test_one_run_is_read_at_a_time_and_no_other_replicate(tmp_path: Path) -> None:
+    made = study(
+        activations=("relu", "tanh"),
+        inits=("he",),
+        depths=(1,),
+        seeds=(0, 1, 2),
+        epochs=2,
+        observed=True,
+    )
+    read: list[Collection[str]] = []
+
+    def surfaces(ids: Collection[str]) -> Mapping[str, Surface]:
+        read.append(ids)
+        return made.surfaces(ids)
+
+    written = write_animations(dataclasses.replace(made, surfaces=surfaces), tmp_path)
+    firsts = made.runs.filter(pl.col("seed") == 0)["run_id"]
+    assert len(written.files) == 2
+    assert read == [(run_id,) for run_id in firsts]
+
+
+def test_of_more_epochs_than_a_film_takes_some_are_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("fathom.api.animations", "fathom.figures.animation"):
+        monkeypatch.setattr(f"{module}.MAX_PICTURES", 2)
+    made = study(activations=("relu",), inits=("he",), depths=(1,), epochs=4, observed=True)
+    written = write_animations(made, tmp_path)
+    assert opened(written.files[0]).n_frames == 2
+    assert written.left_out == ("of 3 recorded epochs 2 are shown, spread evenly",)
+
+
+def test_without_surfaces_nothing_is_written(tmp_path: Path) -> None:
+    made = study(activations=("relu",), inits=("he",), depths=(1,), epochs=2)
+    with pytest.raises(FathomError, match=r"no run has decision surfaces; set record\.surfaces"):
+        write_animations(made, tmp_path / "films")
+    assert not (tmp_path / "films").exists()
 
 
 def test_a_picture_is_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

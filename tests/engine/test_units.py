@@ -93,6 +93,14 @@ def test_a_healthy_network_raises_no_alarm_and_planted_dead_units_are_found(way:
         assert states.count("alive") == 60 - len(units)
 
 
+def test_pairs_of_inputs_and_targets_are_taken_as_a_loader_gives_them() -> None:
+    net = he_network(nn.ReLU)
+    (plain, *_), (paired, *_) = (
+        count_units(net, batches) for batches in (inputs(), [(x, x[:, 0]) for x in inputs()])
+    )
+    assert torch.equal(plain.active, paired.active)
+
+
 def test_batches_do_not_matter_and_the_network_is_left_as_it_was() -> None:
     net = nn.Sequential(he_network(nn.Tanh), nn.Dropout(0.5)).train()
     whole = count_units(net, [torch.cat(inputs())])

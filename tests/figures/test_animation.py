@@ -5,6 +5,8 @@ import os
 import shutil
 import subprocess
 import sys
+import weakref
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +15,14 @@ import pytest
 from PIL import Image
 
 from fathom.errors import FathomError
-from fathom.figures.animation import Animation, panels, pictures
+from fathom.figures.animation import MAX_PICTURES, Animation, panels, pictures, thinned
 from fathom.figures.cases import Accuracies
 from fathom.figures.charts import Chart
 from fathom.figures.draw import draw
 from fathom.figures.film import LAST_PICTURE_MS, PICTURE_MS, gif, has_ffmpeg, mp4
 from fathom.figures.paint import NOT_A_NUMBER
 from fathom.figures.plane import class_colour
-from fathom.surfaces import Surface
+from fathom.surfaces import Surface, log_odds
 
 SIDE = 41
 ACROSS, UP = np.linspace(-2.0, 2.0, SIDE), np.linspace(-1.0, 1.0, SIDE)
@@ -31,21 +33,20 @@ TOLERANCE = 12  # of 255: what a palette of 256 colours may be off
 
 
 def steep(border: float) -> np.ndarray:
-    share = 1 / (1 + np.exp(-30 * (X1 - border)))
-    return np.stack([1 - share, share], -1)
+    return np.stack([np.zeros_like(X1), 30 * (X1 - border)], -1)
 
 
-def animation(*shares: np.ndarray, epochs: Any = None, title: str = "relu") -> Animation:
+def animation(*logits: np.ndarray, epochs: Any = None, title: str = "relu") -> Animation:
     found = Surface(
         run_id="a",
-        epochs=np.array(range(len(shares)) if epochs is None else epochs),
+        epochs=np.array(range(len(logits)) if epochs is None else epochs),
         across=ACROSS,
         up=UP,
-        shares=np.stack(shares).astype(np.float32),
+        log_odds=log_odds(np.stack(logits)),
         points=np.array([[-1.9, 0.9], [1.9, 0.9]]),
         labels=np.array([0, 1]),
     )
-    reached = tuple(Accuracies(0.5 + 0.125 * place, 0.25) for place in range(len(shares)))
+    reached = tuple(Accuracies(0.5 + 0.125 * place, 0.25) for place in range(len(logits)))
     return Animation(title, found, reached)
 
 
@@ -186,6 +187,66 @@ def test_the_same_animation_gives_the_same_bytes(
     assert gif(list(pictures(moving)), "x") == gif(drawn, "x")
 
 
+class Watched(Sequence[Image.Image]):
+    """Pictures made when asked for, which notes how many there were at one time."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self.alive = self.most = 0
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, place: Any) -> Any:
+        if place >= self.count:
+            raise IndexError(place)
+        made = Image.new("RGB", (32, 16), (255 * (place % 2), 0, 0))
+        weakref.finalize(made, self.let_go)
+        self.alive += 1
+        self.most = max(self.most, self.alive)
+        return made
+
+    def let_go(self) -> None:
+        self.alive -= 1
+
+
+def test_a_gif_holds_few_of_its_pictures_at_a_time() -> None:
+    watched = Watched(60)
+    assert Image.open(io.BytesIO(gif(watched, "x"))).n_frames == 60
+    assert watched.most <= 8  # those that the palette is chosen from, and the present one
+
+
+def test_pictures_are_drawn_anew_wherever_they_are_asked_for(
+    moving: Animation, drawn: list[Image.Image]
+) -> None:
+    shown = pictures(moving)
+    assert len(shown) == 3
+    for place in (2, 0, -1, 1, 1):
+        assert shown[place].tobytes() == drawn[place].tobytes()
+    assert [one.tobytes() for one in shown[1:]] == [one.tobytes() for one in drawn[1:]]
+    with pytest.raises(IndexError, match="out of range"):
+        shown[3]
+
+
+@pytest.mark.parametrize("count", [1, 499, 500, 501, 1200, 10_000])
+def test_of_many_epochs_some_are_shown_evenly(count: int) -> None:
+    recorded = Surface(
+        run_id="a",
+        epochs=3 * np.arange(count),
+        across=np.arange(2.0),
+        up=np.arange(2.0),
+        log_odds=np.tile(np.arange(count, dtype=np.float32)[:, None, None, None], (1, 2, 2, 1)),
+        points=np.zeros((1, 2)),
+        labels=np.zeros(1, int),
+    )
+    shown = thinned(recorded)
+    assert len(shown.epochs) == min(count, MAX_PICTURES)
+    assert (shown.epochs[0], shown.epochs[-1]) == (0, 3 * (count - 1))
+    steps = np.diff(shown.epochs)
+    assert steps.size == 0 or (np.ptp(steps) <= 3 and steps.min() > 0)
+    np.testing.assert_array_equal(shown.log_odds[:, 1, 0, 0], shown.epochs / 3)
+
+
 def test_a_single_epoch_is_a_still_picture() -> None:
     alone = animation(steep(0.5))
     content = gif(list(pictures(alone)), "x")
@@ -200,9 +261,7 @@ def test_a_single_epoch_is_a_still_picture() -> None:
 def test_three_classes_have_three_colours() -> None:
     """The first where x1 is small, the second where it is large and x2 small, else the third."""
     sure = np.stack([-60 * X1, 60 * X1 - 60 * X2, 60 * X1 + 60 * X2], -1)
-    shares = np.exp(sure - sure.max(-1, keepdims=True))
-    shares /= shares.sum(-1, keepdims=True)
-    three = animation(shares, shares[::-1])
+    three = animation(sure, sure[::-1])
     first, second = decoded(gif(list(pictures(three)), "x"))
     spot = Spot(three, first.shape[1::-1])
     for picture, sign in ((first, 1), (second, -1)):
@@ -276,6 +335,29 @@ class TestFilms:
         assert set(shown[2:]) == {drawn[-1].tobytes()}
         assert abs(len(shown[2:]) * PICTURE_MS - LAST_PICTURE_MS) <= PICTURE_MS
         assert not os.path.exists(arguments[-1])  # what was written aside is gone
+
+    def test_a_film_holds_few_of_its_pictures_at_a_time(self, stand_in: Path) -> None:
+        watched = Watched(60)
+        assert mp4(watched, "x") == b"a film"
+        assert len((stand_in / "given").read_bytes()) == (60 + 11) * 32 * 16 * 3
+        assert watched.most <= 2
+
+    def test_a_program_that_reads_nothing_is_no_hang(
+        self, stand_in: Path, drawn: list[Image.Image]
+    ) -> None:
+        (stand_in / "ffmpeg").write_text(f"#!{sys.executable}\nraise SystemExit('no room')\n")
+        with pytest.raises(FathomError, match=r"^ffmpeg: no room$"):
+            mp4(drawn * 20, "x")
+
+    def test_a_program_that_never_ends_is_ended(
+        self, stand_in: Path, drawn: list[Image.Image], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("fathom.figures.film._PATIENCE_S", 0.5)
+        (stand_in / "ffmpeg").write_text(
+            f"#!{sys.executable}\nimport time\nwhile True:\n    time.sleep(9)\n"
+        )
+        with pytest.raises(FathomError, match=r"^ffmpeg: .*took over 0\.5 s$"):
+            mp4(drawn, "x")
 
     def test_what_ffmpeg_complains_about_is_told(
         self, stand_in: Path, drawn: list[Image.Image], monkeypatch: pytest.MonkeyPatch

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+import torch
 from matplotlib.colors import to_hex
 
 from fathom.figures import FigureError, Frames, decision_surface, make
@@ -22,11 +23,12 @@ from fathom.figures.plane import (
     panel,
     scale_colours,
 )
-from fathom.surfaces import Surface
+from fathom.surfaces import Surface, log_odds, pack, unpack
 from made_frames import study
 
 ACROSS, UP = np.linspace(-2.0, 2.0, 32), np.linspace(-1.0, 1.5, 32)
 X1, X2 = np.meshgrid(ACROSS, UP)
+CELL = ACROSS[1] - ACROSS[0], UP[1] - UP[0]
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
@@ -34,19 +36,18 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     return powers / powers.sum(-1, keepdims=True)
 
 
-def two_classes(logit: np.ndarray) -> np.ndarray:
-    """Shares of two classes from the difference of their logits, in the precision of a file."""
-    shares = softmax(np.stack([np.zeros_like(logit), logit], -1))
-    return shares.astype(np.float32).astype(np.float64)
+def two_classes(difference: np.ndarray) -> np.ndarray:
+    """Logits of two classes from their difference."""
+    return np.stack([np.zeros_like(difference), difference], -1)
 
 
-def surface(*shares: np.ndarray, run_id: str = "a", **changes: Any) -> Surface:
+def surface(*logits: np.ndarray, run_id: str = "a", **changes: Any) -> Surface:
     given: dict[str, Any] = {
         "run_id": run_id,
-        "epochs": np.arange(len(shares)),
+        "epochs": np.arange(len(logits)),
         "across": ACROSS,
         "up": UP,
-        "shares": np.stack(shares).astype(np.float32),
+        "log_odds": log_odds(np.stack(logits)),
         "points": np.array([[-1.0, 0.0], [1.0, 0.5], [1.5, 0.5]]),
         "labels": np.array([0, 1, 1]),
     }
@@ -58,22 +59,48 @@ LINES = {
     "sure of itself": (40.0, -25.0, 3.0),  # shares are 0 or 1 at all points of the grid but a few
     "across": (0.0, 2.0, -1.0),
     "upright": (5.0, 0.0, -1.25),
+    "steep": (300.0, -90.0, -120.0),
+    "steeper": (1000.0, 300.0, 400.0),
+    "steepest": (1e30, 1e30, 1e29),
 }
+
+
+def drawn_boundary(logits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Take a network's answers through a file to the line that is drawn."""
+    found = unpack(pack({"a": surface(logits)}))["a"]
+    (line,) = panel(found, -1, "").lines
+    return line.x, line.y
 
 
 @pytest.mark.parametrize("name", LINES)
 def test_the_boundary_of_an_affine_network_is_its_line(name: str) -> None:
     a, b, c = LINES[name]
-    x, y = boundary(ACROSS, UP, two_classes(a * X1 + b * X2 + c))
+    x, y = drawn_boundary(two_classes(a * X1 + b * X2 + c))
     assert np.isfinite(x).all()  # one piece
     distance = np.abs(a * x + b * y + c) / np.hypot(a, b)
-    assert distance.max() < 1e-6  # float32 keeps shares to 6e-8
+    # A difference at a point of the grid within a cell of the line is off by float32's rounding.
+    assert distance.max() < np.finfo(np.float32).eps * np.hypot(*CELL)
     # It goes from border to border: as long as the line within the grid.
     t = np.linspace(-10, 10, 400_001)[:, None]
     line = -c / (a * a + b * b) * np.array([a, b]) + t * np.array([-b, a]) / np.hypot(a, b)
     within = (np.abs(line[:, 0]) <= 2) & (line[:, 1] >= -1) & (line[:, 1] <= 1.5)
     expected = within.sum() * 20 / 400_000
     assert np.hypot(np.diff(x), np.diff(y)).sum() == pytest.approx(expected, abs=1e-3)
+
+
+@pytest.mark.parametrize("slope", [3.0, 30.0, 300.0, 1000.0, 3000.0])
+def test_the_boundary_of_a_float32_network_is_its_line(slope: float) -> None:
+    """Each logit is rounded by itself, at a size that it has far away from the line."""
+    network = torch.nn.Linear(2, 2)
+    with torch.no_grad():
+        network.weight[:] = slope * torch.tensor([[-0.5, 0.15], [0.5, -0.15]])
+        network.bias[:] = slope * torch.tensor([0.2, -0.2])
+        logits = network(torch.tensor(np.stack([X1, X2], -1)).float()).numpy()
+    x, y = drawn_boundary(logits)
+    assert np.isfinite(x).all()
+    # Inputs up to 2 and three terms: a few roundings of numbers no larger than the slope.
+    np.testing.assert_allclose(x - 0.3 * y, 0.4, rtol=0, atol=8 * 2 * np.finfo(np.float32).eps)
+    assert np.ptp(y) == pytest.approx(2.5)  # from the lower border to the upper one
 
 
 def test_a_round_boundary_is_found_in_one_piece_and_two_in_two() -> None:
@@ -95,7 +122,7 @@ def test_of_three_classes_each_border_is_where_the_two_most_likely_are_equal() -
     def logits(x: np.ndarray, y: np.ndarray) -> np.ndarray:
         return 4 * (x[..., None] * np.cos(angles) + y[..., None] * np.sin(angles))
 
-    x, y = boundary(ACROSS, UP, softmax(logits(X1, X2)))
+    x, y = drawn_boundary(logits(X1, X2))
     known = np.isfinite(x) & (np.hypot(x, y) > 0.2)  # beside the point where three meet
     x, y = x[known], y[known]
     second, first = np.sort(logits(x, y), -1)[:, 1:].T
@@ -107,17 +134,17 @@ def test_of_three_classes_each_border_is_where_the_two_most_likely_are_equal() -
 def test_nothing_is_drawn_where_one_class_wins_or_there_is_no_number() -> None:
     x, y = boundary(ACROSS, UP, two_classes(np.full_like(X1, 0.3)))
     assert x.shape == y.shape == (0,)
-    shares = two_classes(X1)
-    shares[X2 > 0] = np.nan
-    x, y = boundary(ACROSS, UP, shares)
+    logits = two_classes(X1)
+    logits[X2 > 0] = np.nan
+    x, y = boundary(ACROSS, UP, logits)
     np.testing.assert_allclose(x, 0, atol=1e-7)
     assert y.max() <= 0
-    x, _ = boundary(ACROSS, UP, np.full_like(shares, np.nan))
+    x, _ = boundary(ACROSS, UP, np.full_like(logits, np.nan))
     assert x.size == 0
 
 
 def test_colours_stand_for_the_share_of_two_classes_and_the_winner_of_more() -> None:
-    shares = two_classes(X1)
+    shares = softmax(two_classes(X1))
     np.testing.assert_array_equal(colour_values(shares), shares[..., 1])
     certain, even, nan = np.eye(4)[2], np.full(4, 1 / 4), np.full(4, np.nan)
     half = np.array([0.1, 0.625, 0.125, 0.15])  # 5/8 is half-way between 1/4 and 1
@@ -141,7 +168,7 @@ def test_both_ends_of_the_scale_are_the_classes_colours() -> None:
     pale = [int(colour(0.5)[i : i + 2], 16) for i in (1, 3, 5)]
     assert min(pale) > 240  # neither class
 
-    three = panel(surface(softmax(np.stack([X1, X2, 0 * X1], -1))), 0, "").heat_map
+    three = panel(surface(np.stack([X1, X2, 0 * X1], -1)), 0, "").heat_map
     assert three is not None
     assert [name for _, name in three.ticks] == ["0", "1", "2"]
     sure = [shown(three)(label + 49 / 50) for label in range(3)]
@@ -201,9 +228,9 @@ def test_a_unit_is_as_long_across_as_up_whatever_the_shape_of_the_plane() -> Non
 
 
 def test_what_has_no_number_is_hatched_and_said_so() -> None:
-    shares = two_classes(X1)
-    shares[X2 > 0.5] = np.nan
-    spoiled, whole = drawn_axes(surface(shares)), drawn_axes(surface(two_classes(X1)))
+    logits = two_classes(X1)
+    logits[X2 > 0.5] = np.nan
+    spoiled, whole = drawn_axes(surface(logits)), drawn_axes(surface(two_classes(X1)))
     for figure, expected in ((spoiled, True), (whole, False)):
         (legend,) = figure.legends
         names = [text.get_text() for text in legend.get_texts()]
@@ -228,7 +255,7 @@ def cases() -> Frames:
         )
         for place, run_id in enumerate(made.runs["run_id"])
     }
-    return dataclasses.replace(made, surfaces=lambda: found)
+    return dataclasses.replace(made, surfaces=lambda ids: {key: found[key] for key in ids})
 
 
 def test_one_replicate_of_each_case_is_shown_with_its_accuracy(cases: Frames) -> None:
@@ -296,7 +323,7 @@ def test_names_of_others_are_text(cases: Frames) -> None:
 
 
 def test_a_study_without_surfaces_is_told_how_to_get_them(cases: Frames) -> None:
-    bare = dataclasses.replace(cases, surfaces=dict)
+    bare = dataclasses.replace(cases, surfaces=lambda _: {})
     with pytest.raises(FigureError, match=r"record\.surfaces, such as 25"):
         decision_surface.numbers(bare)
 

@@ -1,5 +1,6 @@
 """Results folders at a moment of their growth, and a reader of server-sent events."""
 
+import hashlib
 import http.client
 import json
 import shutil
@@ -39,6 +40,12 @@ def commit_next(finished: Path, folder: Path) -> None:
     line = next(line for line in cohort_lines(finished)[0] if line not in known)
     with (folder / "manifest").open("ab") as manifest:
         manifest.write(line)
+
+
+def snapshot(folder: Path) -> dict[str, str]:
+    """Return the hash of each file."""
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
 def wait_until(holds: Callable[[], bool]) -> None:

@@ -49,6 +49,7 @@ def test_a_signal_ends_it_at_once(tmp_path: Path, number: int, code: int) -> Non
     assert process.returncode == code
     assert time.monotonic() - begun_s < ready_s
     assert (out, "Traceback" in err) == ("", False)
+    assert f"{tmp_path / 's'} is not there yet; the page waits for it" in err
     assert "Stopped." in err
     reader.close()
     assert list(tmp_path.iterdir()) == []

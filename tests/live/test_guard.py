@@ -62,13 +62,29 @@ def judge(method: str, host: str | None, origin: dict[str, str], query: bytes) -
 
 def test_exactly_the_allowed_requests_pass() -> None:
     for method, host, (origin, own), (query, right) in product(METHODS, HOSTS, ORIGINS, QUERIES):
-        allowed = method == "GET" and host in OWN_HOSTS and own and right
+        allowed = method in ("GET", "HEAD") and host in OWN_HOSTS and own and right
         answer = judge(method, host, origin, query)
         assert (answer == 200) is allowed, (method, host, origin, query)
-        if host in OWN_HOSTS and method != "GET":
+        if host in OWN_HOSTS and method not in ("GET", "HEAD"):
             assert answer == 405
         elif not allowed:
             assert answer == 403
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "LocalHost", "127.0.0.1:80"])
+def test_on_port_80_a_host_without_port_is_ours(host: str) -> None:
+    """A browser leaves out the port that the scheme has by itself."""
+    for port, allowed in ((80, True), (4321, False), (8080, False)):
+        headers = [(b"host", host.encode()), (b"origin", f"http://{host.lower()}".encode())]
+        scope = {"method": "GET", "headers": headers, "query_string": b"token=right-token"}
+        assert (refusal(scope, port=port, token=TOKEN) is None) is allowed
+
+
+@pytest.mark.parametrize("host", ["evil.test", "127.0.0.1.evil.test", "127.0.0.1:8080", "[::1]"])
+def test_on_port_80_other_hosts_are_not(host: str) -> None:
+    headers = [(b"host", host.encode())]
+    scope = {"method": "GET", "headers": headers, "query_string": b"token=right-token"}
+    assert refusal(scope, port=80, token=TOKEN) is not None
 
 
 def test_two_hosts_are_one_too_many() -> None:

@@ -1,5 +1,6 @@
 """What a runner does just now, from its log and the kernel's list of locks."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -49,9 +50,36 @@ def test_only_a_cohort_that_somebody_holds_is_in_training(folder: Path) -> None:
     assert in_training(folder) == []
 
 
+def lock_line(folder: Path, cohort: str, device: str | None = None) -> str:
+    found = (folder / "cohorts" / cohort / "lock").stat()
+    own = f"{os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x}"
+    return f"1: FLOCK  ADVISORY  WRITE 77 {device or own}:{found.st_ino} 0 EOF\n"
+
+
+def test_the_same_number_on_another_disk_is_another_file(folder: Path) -> None:
+    """Inodes count anew on each file system, and all begin with small numbers."""
+    locks, mounts = folder / "locks", folder / "mounts"
+    locks.write_text(lock_line(folder, "bbbb", "ab:cd") + lock_line(folder, "cccc"))
+    mounts.write_text("22 1 1:2 / / rw - ext4 disk rw\n23 22 171:205 / /elsewhere rw - ext4 d rw\n")
+    assert in_training(folder, locks, mounts) == [CCCC]
+
+
+def test_a_file_may_be_listed_by_the_device_of_its_mount(folder: Path) -> None:
+    """A part of btrfs has a device number of its own, which the list of locks does not use."""
+    locks, mounts = folder / "locks", folder / "mounts"
+    locks.write_text(lock_line(folder, "bbbb", "ab:cd"))
+    head = "22 1 1:2 / / rw - ext4 disk rw\n"
+    mounts.write_text(f"{head}24 22 171:205 / {folder} rw - btrfs disk rw\n")
+    assert in_training(folder, locks, mounts) == [BBBB]
+    mounts.write_text(f"{head}24 22 171:205 / {folder}x rw - btrfs disk rw\n")
+    assert in_training(folder, locks, mounts) == []
+    mounts.write_text(f"24 22 171:205 / {folder} rw - btrfs disk rw\n{head}")
+    assert in_training(folder, locks, mounts) == [BBBB]
+    assert in_training(folder, locks, folder / "missing") == []
+
+
 def test_a_waiting_locker_is_no_holder(folder: Path) -> None:
-    inode = (folder / "cohorts" / "bbbb" / "lock").stat().st_ino
-    held = f"1: FLOCK  ADVISORY  WRITE 77 fe:00:{inode} 0 EOF\n"
+    held = lock_line(folder, "bbbb")
     (folder / "locks").write_text(held)
     assert in_training(folder, locks=folder / "locks") == [BBBB]
     (folder / "locks").write_text(held.replace("1: FLOCK", "1: -> FLOCK"))

@@ -1,16 +1,19 @@
 """The server over real sockets: what it answers, to whom, and what it says of itself."""
 
+import asyncio
 import json
 import re
 import shutil
 import socket
+import time
 from pathlib import Path
 
 import pytest
 
 from fathom.errors import FathomError
 from fathom.live.guard import HEADERS
-from fathom.live.server import serve
+from fathom.live.server import Feed, serve
+from fathom.live.sight import Sight
 from live.conftest import Open
 from live.folders import Reader, commit_next, next_event, next_of, young
 
@@ -52,7 +55,8 @@ def test_the_page_of_a_finished_study(open_page: Open, finished: Path) -> None:
         ("GET", "/?{token}", {"Origin": "http://evil.test"}, 403),
         ("GET", "/?{token}", {"Sec_Fetch_Site": "cross-site"}, 403),
         ("POST", "/?{token}", {}, 405),
-        ("HEAD", "/?{token}", {}, 405),
+        ("HEAD", "/", {}, 403),
+        ("HEAD", "/nothing?{token}", {}, 404),
         ("OPTIONS", "/?{token}", {"Origin": "http://127.0.0.1:{port}"}, 405),
         ("DELETE", "/events?{token}", {}, 405),
     ],
@@ -74,7 +78,79 @@ def test_what_is_refused(
     assert not [name for name in answer.headers if name.lower().startswith("access-control")]
     assert "Traceback" not in text
     assert reader.query.removeprefix("token=") not in text
-    assert (answer.headers["allow"] == "GET") is (status == 405)
+    assert (answer.headers["allow"] == "GET, HEAD") is (status == 405)
+
+
+@pytest.mark.parametrize("path", ["/", "/events"])
+def test_head_is_answered_like_get_without_a_body(
+    open_page: Open, finished: Path, path: str
+) -> None:
+    reader = open_page(finished)
+    answer = reader.ask("HEAD", f"{path}?{reader.query}")
+    assert answer.status == 200
+    assert answer.read() == b""
+    told = {name.lower(): text for name, text in answer.headers.items()}
+    reader.close()
+    wanted = {name.lower(): text for name, text in reader.get(path).headers.items()}
+    reader.close()
+    of_the_body = {"date", "content-length", "transfer-encoding"}
+    assert {**told, **wanted}.keys() - told.keys() <= of_the_body
+    assert all(told[name] == wanted[name] for name in wanted.keys() - of_the_body)
+
+
+def test_a_fault_of_ours_is_told_and_not_repeated_at_once(
+    open_page: Open, finished: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the page's numbers are made by may fail; the reader's stream goes on."""
+    made = 0
+
+    def fail(*args: object, **options: object) -> dict[str, str]:
+        nonlocal made
+        made += 1
+        raise ZeroDivisionError("of <theory>\n" + 300 * "x")
+
+    monkeypatch.setattr("fathom.live.sight.data_elements", fail)
+    reader = open_page(finished)
+    events = reader.get("/events")
+    told = next_event(events)
+    assert told.name == "status"
+    assert "the page could not be made anew (ZeroDivisionError: of <theory> xxx" in told.data
+    assert len(told.data) < 300
+    for _ in range(3):
+        reader.close()
+        assert next_event(reader.get("/events")) == told
+    assert made == 1  # nothing has changed in the folder
+
+
+def test_after_a_look_that_fails_there_is_a_rest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What no one foresaw ends a reader's stream; readers that come back do not look at once."""
+    looks = 0
+
+    def fail(folder: Path, before: Sight) -> Sight:
+        nonlocal looks
+        looks += 1
+        end_s = time.process_time() + 0.05
+        while time.process_time() < end_s:
+            pass
+        raise SystemError("not foreseen")
+
+    monkeypatch.setattr("fathom.live.server.look", fail)
+    monkeypatch.setattr("fathom.live.server.REST", 10_000)
+
+    async def come_back() -> None:
+        feed = Feed(tmp_path)
+        with pytest.raises(SystemError, match="not foreseen"):
+            await feed.latest()
+        for _ in range(5):
+            assert await feed.latest() == (0, Sight())
+        assert looks == 1
+        feed.closing.set()  # the last data are looked for in any case
+        with pytest.raises(SystemError, match="not foreseen"):
+            await feed.latest()
+
+    asyncio.run(come_back())
 
 
 def test_a_committed_cohort_is_told(open_page: Open, finished: Path, tmp_path: Path) -> None:

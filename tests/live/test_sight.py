@@ -1,6 +1,5 @@
 """What is seen of a results folder while it comes to be, grows, is replaced or damaged."""
 
-import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -10,12 +9,7 @@ import pytest
 from fathom.api import Results
 from fathom.errors import FathomError
 from fathom.live.sight import Sight, look, mark, require_possible, status
-from live.folders import commit_next, young
-
-
-def snapshot(folder: Path) -> dict[str, str]:
-    files = (path for path in folder.rglob("*") if path.is_file())
-    return {str(path): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+from live.folders import commit_next, snapshot, young
 
 
 def test_a_folder_that_grows(finished: Path, tmp_path: Path) -> None:

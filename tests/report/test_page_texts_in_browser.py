@@ -97,6 +97,42 @@ def test_texts_from_a_study_never_become_markup(visit: Visit, tmp_path: Path) ->
     assert not any(set(label) & set("<>") for label in labels)
 
 
+TEMPLATES = ("%{y}", "%{x}", "%{text}")  # what plotly would put a number in place of
+HOVERED = """async (names) => {
+  const told = {};
+  for (const chart of document.querySelectorAll(".chart")) {
+    for (const [curve, trace] of (chart._fullData ?? []).entries()) {
+      const key = [trace.mode ?? trace.type, trace.name];
+      if (!names.includes(trace.name) || told[key]) continue;
+      const where = trace.type === "heatmap" ? {xval: trace.x[0], yval: trace.y[0]}
+        : [{curveNumber: curve, pointNumber: 0}];
+      Plotly.Fx.hover(chart, where, [trace.xaxis + trace.yaxis]);
+      await new Promise((done) => setTimeout(done, 150));  // plotly shows twenty a second at most
+      const shown = [...chart.querySelectorAll(".hovertext")].map((found) => found.textContent);
+      told[key] = [...key, shown.join(" ")];
+    }
+  }
+  return Object.values(told);
+}"""
+
+
+def test_names_are_no_templates(visit: Visit, tmp_path: Path) -> None:
+    """Under the pointer a name is told as it is written: of lines, points and heat-maps."""
+    frames = study(activations=TEMPLATES, inits=("he",), depths=(2,), epochs=3, odd=False)
+    path = tmp_path / "report.html"
+    path.write_text(render(frames), encoding="utf-8")
+    told: dict[str, set[str]] = {}
+    for figure in ("loss_curves", "prediction_scatter"):
+        visit.open(path, f"#figure={figure}&runs={','.join(frames.runs['run_id'])}")
+        visit.settle()
+        for kind, name, shown in visit.page.evaluate(HOVERED, TEMPLATES):
+            assert name in shown, (figure, kind)
+            told.setdefault(kind, set()).add(name)
+    assert told.keys() >= {"lines", "markers", "heatmap"}
+    assert all(names == {*TEMPLATES} for names in told.values())
+    assert visit.problems == []
+
+
 MARKS = ("\u202e", "\u2066", "\u200f", "\u200b")
 
 

@@ -10,6 +10,7 @@ from fathom.errors import StoreError
 from fathom.seeds import derive_seed
 from fathom.store.commit import commit
 from fathom.store.results import StudyFolder
+from fathom.store.tensors import read_arrays
 from fathom.surfaces import Surface
 
 FILE = "surfaces.safetensors"
@@ -17,13 +18,12 @@ FILE = "surfaces.safetensors"
 
 def made(run_id: str) -> Surface:
     rng = np.random.default_rng(derive_seed(run_id))
-    shares = rng.dirichlet([1, 1, 1], (2, 4, 4)).astype(np.float32)
     return Surface(
         run_id=run_id,
         epochs=np.array([0, 3]),
         across=np.linspace(-1, 1, 4),
         up=np.linspace(0, 2, 4),
-        shares=shares,
+        log_odds=rng.normal(0, 3, (2, 4, 4, 2)).astype(np.float32),
         points=np.ones((5, 2)),
         labels=np.arange(5),
     )
@@ -49,7 +49,25 @@ def test_surfaces_are_those_of_all_cohorts(tmp_path: Path) -> None:
         given = made(run_id)
         np.testing.assert_array_equal(surface.epochs, given.epochs)
         np.testing.assert_array_equal(surface.labels, given.labels)
-        np.testing.assert_allclose(surface.shares, given.shares, rtol=0, atol=1e-6)
+        np.testing.assert_array_equal(surface.log_odds, given.log_odds)
+
+
+def test_only_the_wanted_runs_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = open_folder(tmp_path)
+    for cohort_id in ("c1", "c3"):
+        commit_made(folder, cohort_id)
+    read: list[int] = []
+
+    def counted(data: bytes) -> dict[str, np.ndarray]:
+        read.append(len(data))
+        return read_arrays(data)
+
+    monkeypatch.setattr("fathom.store.cohorts.read_arrays", counted)
+    wanted = COHORTS["c3"][0]
+    assert {*folder.surfaces([wanted, "unknown"])} == {wanted}
+    assert len(read) == 1
+    assert folder.surfaces([]) == {}
+    assert len(read) == 1
 
 
 def test_a_study_without_surfaces_has_none(tmp_path: Path) -> None:
@@ -90,7 +108,7 @@ def test_a_file_with_its_hash_that_holds_something_else(
         folder = open_folder(tmp_path / name)
         with monkeypatch.context() as patch:
             if text is None:
-                only = {"r/shares": np.zeros((1, 2, 2, 1), np.float32)}
+                only = {"r/log_odds": np.zeros((1, 2, 2, 1), np.float32)}
                 patch.setattr("fathom.store.cohorts.pack", lambda _, only=only: only)
             else:
                 patch.setattr("fathom.store.cohorts.array_bytes", lambda _, text=text: text)

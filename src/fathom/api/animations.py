@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 from fathom.api.export import folder_names
 from fathom.errors import FathomError, suggestion
 from fathom.figures import film
-from fathom.figures.animation import Animation, pictures
+from fathom.figures.animation import MAX_PICTURES, Animation, pictures, thinned
 from fathom.figures.cases import (
     accuracies,
     case_labels,
@@ -15,7 +15,7 @@ from fathom.figures.cases import (
     replicate_note,
     with_text,
 )
-from fathom.figures.decision_surface import recorded_surfaces
+from fathom.figures.decision_surface import NO_SURFACES
 from fathom.figures.frames import Frames, select
 from fathom.store.commit import commit, read_file, writing
 from fathom.surfaces import Surface
@@ -46,7 +46,8 @@ def write_animations(
     """Draw how the decision surface of each case changed, and write it.
 
     A file that is there already is replaced if it is an animation of the same run, and otherwise
-    nothing is written at all.
+    nothing is written at all. Of more than 500 epochs so many are shown, spread evenly. One run's
+    surfaces are read at a time, and one of its pictures is drawn at a time.
 
     Args:
         frames: The study.
@@ -60,27 +61,44 @@ def write_animations(
             are asked for and there is no ffmpeg, or a file is in the way or cannot be written.
     """
     wanted, left_out = _possible(formats)
+    if folder.exists() and not folder.is_dir():
+        raise FathomError(f"{folder}: is a file; choose a folder with --out")
     chosen = one_of_each_case(frames, replicate)
     labels = case_labels(chosen)  # of all cases: a title does not depend on what else is drawn
     if only is not None:
         chosen = with_text(chosen, labels, only)
-    surfaces = recorded_surfaces(chosen)
-    without = chosen.runs.height - len(surfaces)
-    if without:
-        left_out.append(f"no decision surfaces of {without} of {chosen.runs.height} cases")
     stems = folder_names(frames.runs)
     paths = {
-        run_id: {kind: folder / f"{stems[run_id]}.{kind}" for kind in wanted} for run_id in surfaces
+        run_id: {kind: folder / f"{stems[run_id]}.{kind}" for kind in wanted}
+        for run_id in chosen.runs["run_id"]
     }
     for run_id, by_format in paths.items():
         for path in by_format.values():
             _require_ours(path, run_id)
-    with writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-    for run_id, surface in surfaces.items():
-        _write(_animation(chosen, labels[run_id], surface), paths[run_id])
-    files = tuple(path for by_format in paths.values() for path in by_format.values())
+    num_epochs: dict[str, int] = {}
+    for run_id, by_format in paths.items():
+        surface = chosen.surfaces((run_id,)).get(run_id)
+        if surface is None:
+            continue
+        num_epochs[run_id] = len(surface.epochs)
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        _write(_animation(chosen, labels[run_id], thinned(surface)), by_format)
+    if not num_epochs:
+        raise FathomError(NO_SURFACES)
+    left_out += _gaps(len(paths), num_epochs)
+    files = tuple(path for run_id in num_epochs for path in paths[run_id].values())
     return Animations(files, tuple(left_out))
+
+
+def _gaps(num_cases: int, num_epochs: Mapping[str, int]) -> list[str]:
+    """Say which cases and epochs are not shown, given how many epochs were kept of the others."""
+    gaps = []
+    if without := num_cases - len(num_epochs):
+        gaps.append(f"no decision surfaces of {without} of {num_cases} cases")
+    if (most := max(num_epochs.values())) > MAX_PICTURES:
+        gaps.append(f"of {most:,} recorded epochs {MAX_PICTURES} are shown, spread evenly")
+    return gaps
 
 
 def _possible(formats: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -129,7 +147,7 @@ def _animation(frames: Frames, label: str, surface: Surface) -> Animation:
 
 
 def _write(animation: Animation, paths: Mapping[str, Path]) -> None:
-    drawn, mark = list(pictures(animation)), _mark(animation.surface.run_id)
+    drawn, mark = pictures(animation), _mark(animation.surface.run_id)
     for kind, path in paths.items():
         content = film.gif(drawn, mark) if kind == "gif" else film.mp4(drawn, mark)
         commit(path, content)  # whole or not at all: half a file would not be known again as ours

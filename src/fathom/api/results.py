@@ -1,6 +1,6 @@
 """A study's results: tables, figures, the report, weights."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from functools import cached_property
 from os import PathLike
@@ -20,7 +20,7 @@ from fathom.figures.metric_tables import class_table, metric_table
 from fathom.figures.training_summary import training_summary
 from fathom.figures.verdict_table import forecast, verdict_table
 from fathom.losses import LossStep
-from fathom.models.build import changed_code, is_mlp, new_network
+from fathom.models.build import changed_code, is_mlp, rebuilt_network
 from fathom.records import RUN_COLUMNS
 from fathom.store.integrity import Damage
 from fathom.store.results import StudyFolder
@@ -96,13 +96,16 @@ class Results:
         """
         return self._store.table("units")
 
-    def surfaces(self) -> dict[str, Surface]:
+    def surfaces(self, runs: Collection[str] | None = None) -> dict[str, Surface]:
         """Return the decision surfaces by run id; empty unless the study has `record.surfaces`.
+
+        Args:
+            runs: Ids of the runs that are wanted; all when omitted.
 
         Raises:
             FathomError: If a file cannot be used.
         """
-        return self._store.surfaces()
+        return self._store.surfaces(runs)
 
     @property
     def scores(self) -> pl.DataFrame:
@@ -289,11 +292,14 @@ class Results:
             formats: `gif`, `mp4` or both; an MP4 needs the program ffmpeg.
 
         Raises:
-            FathomError: If no surfaces were recorded, no case is left, a format is unknown or
-                cannot be written, or a file is there that is no animation of the same run.
+            FathomError: If no run is finished, no surfaces were recorded, no case is left, a format
+                is unknown or cannot be written, or a file is there that is no animation of the same
+                run.
         """
         from fathom.api.animations import write_animations
 
+        if self.num_runs == len(self.missing):
+            raise FathomError(f"{self.folder}: no run is finished yet; nothing to animate")
         folder = self.folder / "animations" if to is None else Path(to)
         return write_animations(
             self.frames, folder, only=only, replicate=replicate, formats=formats
@@ -370,9 +376,9 @@ class Results:
         else:
             shape = [int(side) for side in row["sample_shape"].split("x")]
             num_classes = row["num_classes"]
-        net = new_network(model, shape, num_classes, dtype_of(config["precision"]))
-        net.load_state_dict(tensors)
-        return net.eval()
+        dtype = dtype_of(config["precision"])
+        seeds = (config["study_seed"], config["seed"])
+        return rebuilt_network(model, tensors, shape, num_classes, dtype, seeds=seeds)
 
     @cached_property
     def _description(self) -> Any:  # noqa: ANN401 - JSON

@@ -38,6 +38,8 @@ def live(
     os.nice(19)  # of this thread and those to come: training goes first
     service = serve(folder, port or 0)
     print(f"live page: {service.address}", flush=True)
+    if not folder.exists():
+        print(f"{folder} is not there yet; the page waits for it", file=sys.stderr, flush=True)
     if until_input_ends:
         sys.stdin.buffer.read()
         service.close()

@@ -6,8 +6,9 @@ two of them is what the network learned.
 Shapes: T epochs.
 """
 
-from collections.abc import Callable, Iterator
-from typing import Any, Final, NamedTuple
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, Final, NamedTuple, final, overload
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -20,6 +21,8 @@ from fathom.figures.draw import draw, quietly
 from fathom.figures.paint import write
 from fathom.figures.plane import panel
 from fathom.surfaces import Surface
+
+MAX_PICTURES: Final = 500  # at 160 ms each, 80 s: nobody looks at more
 
 _DPI: Final = 100
 
@@ -38,20 +41,55 @@ class Animation(NamedTuple):
     accuracies: tuple[Accuracies, ...]
 
 
+def thinned(surface: Surface) -> Surface:
+    """Keep at most `MAX_PICTURES` of the epochs, spread evenly, the first and the last too."""
+    count = len(surface.epochs)
+    if count <= MAX_PICTURES:
+        return surface
+    places = np.linspace(0, count - 1, MAX_PICTURES).round().astype(np.int64)
+    return replace(surface, epochs=surface.epochs[places], log_odds=surface.log_odds[places])
+
+
 def panels(animation: Animation) -> list[Panel]:
     """Describe each picture, in the order of the epochs; its title says which one it is."""
-    surface = animation.surface
-    lacks_numbers = bool(np.isnan(surface.shares).any())
-    return [
-        panel(surface, place, f"epoch {epoch}: {reached.text}", may_lack_numbers=lacks_numbers)
-        for place, (epoch, reached) in enumerate(
-            zip(surface.epochs, animation.accuracies, strict=True)
-        )
-    ]
+    describe = _describer(animation)
+    return [describe(place) for place in range(len(animation.surface.epochs))]
 
 
-def pictures(animation: Animation) -> Iterator[Image.Image]:
-    """Draw the pictures one after another.
+def _describer(animation: Animation) -> Callable[[int], Panel]:
+    surface, reached = animation.surface, animation.accuracies
+    lacks_numbers = bool(np.isnan(surface.log_odds).any())
+
+    def describe(place: int) -> Panel:
+        title = f"epoch {surface.epochs[place]}: {reached[place].text}"
+        return panel(surface, place, title, may_lack_numbers=lacks_numbers)
+
+    return describe
+
+
+@final
+class _Pictures(Sequence[Image.Image]):
+    """Pictures that are drawn when they are asked for, and not kept."""
+
+    def __init__(self, count: int, picture: Callable[[int], Image.Image]) -> None:
+        self._places = range(count)
+        self._picture = picture
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    @overload
+    def __getitem__(self, place: int) -> Image.Image: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[Image.Image]: ...
+    def __getitem__(self, place: int | slice) -> Image.Image | list[Image.Image]:
+        if isinstance(place, slice):
+            return [self._picture(one) for one in self._places[place]]
+        return self._picture(self._places[place])
+
+
+def pictures(animation: Animation) -> Sequence[Image.Image]:
+    """Draw the pictures, each one when it is asked for: a picture takes a megabyte.
 
     The figure is laid out and painted once, and then only what lies in the axes is painted anew:
     that takes a fifth of the time.
@@ -59,11 +97,11 @@ def pictures(animation: Animation) -> Iterator[Image.Image]:
     Args:
         animation: What is shown; at least one epoch.
 
-    Yields:
+    Returns:
         T pictures in RGB of one size, whose sides are even, as films want them.
     """
-    shown = panels(animation)
-    figure = draw(Chart(title=animation.title, panels=(shown[0],), columns=1))
+    describe = _describer(animation)
+    figure = draw(Chart(title=animation.title, panels=(describe(0),), columns=1))
     width, height = np.ceil(figure.get_size_inches() * _DPI / 2) * 2 / _DPI
     figure.set_dpi(_DPI)
     figure.set_size_inches(width, height)
@@ -77,13 +115,16 @@ def pictures(animation: Animation) -> Iterator[Image.Image]:
     with quietly():
         canvas.draw()
     still = canvas.copy_from_bbox(figure.bbox)
-    for one in shown:
-        show(one)
+
+    def picture(place: int) -> Image.Image:
+        show(describe(place))
         canvas.restore_region(still)
         with quietly():
             for artist in moving:
                 artist.draw(canvas.get_renderer())
-        yield Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3])
+        return Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3])
+
+    return _Pictures(len(animation.surface.epochs), picture)
 
 
 def _shower(ax: Axes) -> Callable[[Panel], None]:

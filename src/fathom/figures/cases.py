@@ -53,11 +53,11 @@ def one_of_each_case(frames: Frames, replicate: int | None = None) -> Frames:
     seeds = values(frames.runs, REPLICATE)
     runs = frames.runs
     if replicate is not None:
-        runs = runs.filter(pl.col(REPLICATE) == replicate)
-        if runs.is_empty():
+        if replicate not in seeds:
             raise FigureError(
                 f"no run with replicate {replicate}; there are: {', '.join(map(str, seeds[:12]))}"
             )
+        runs = runs.filter(pl.col(REPLICATE) == replicate)
     settings = [name for name in frames.all_settings if name != REPLICATE]
     runs = runs.filter(pl.col(REPLICATE).rank("ordinal").over(settings) == 1)
     whole = frames.study_runs if frames.study_runs is not None else frames.runs

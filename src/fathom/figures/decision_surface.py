@@ -9,12 +9,17 @@ from fathom.figures.cases import (
     one_of_each_case,
     replicate_note,
 )
-from fathom.figures.charts import Chart, columns_for
+from fathom.figures.charts import Chart, columns_for, shortened
 from fathom.figures.frames import FigureError, Frames
 from fathom.figures.plane import MAX_POINTS, panel
 from fathom.surfaces import Surface
 
 MAX_RUNS: Final = 40
+NO_SURFACES: Final = (
+    "no run has decision surfaces; set record.surfaces, such as 25, in a study of data with two "
+    "features"
+)
+
 _LONGEST_LABEL: Final = 18  # characters beside the accuracies
 
 
@@ -61,29 +66,17 @@ def numbers(frames: Frames, *, replicate: int | None = None) -> DecisionSurfaces
             f"{chosen.runs.height} cases are too many for one figure; choose at most {MAX_RUNS} "
             "with runs=[...], activation=..., init=... or another setting"
         )
-    surfaces = recorded_surfaces(chosen)
+    ids = chosen.runs["run_id"].to_list()
+    surfaces = chosen.surfaces(ids)
+    if not surfaces:
+        raise FigureError(NO_SURFACES)
     labels = case_labels(chosen)
     cases = tuple(
         CaseSurface(labels[key], found, accuracies(chosen, key, found.epochs[-1:])[0])
-        for key, found in surfaces.items()
+        for key in ids
+        if (found := surfaces.get(key)) is not None
     )
     return DecisionSurfaces(cases, replicate_note(chosen))
-
-
-def recorded_surfaces(frames: Frames) -> dict[str, Surface]:
-    """Return the surfaces of the runs that have some, by run id, in the order of the runs.
-
-    Raises:
-        FigureError: If there is none.
-    """
-    recorded = frames.surfaces()
-    found = {key: recorded[key] for key in frames.runs["run_id"] if key in recorded}
-    if not found:
-        raise FigureError(
-            "no run has decision surfaces; set record.surfaces, such as 25, in a study of data "
-            "with two features"
-        )
-    return found
 
 
 def chart(numbers: DecisionSurfaces) -> Chart:
@@ -100,9 +93,7 @@ def chart(numbers: DecisionSurfaces) -> Chart:
 
 
 def _title(case: CaseSurface) -> str:
-    label = case.label
-    if len(label) > _LONGEST_LABEL:
-        label = f"{label[: _LONGEST_LABEL - 1]}…"
+    label = shortened(case.label, _LONGEST_LABEL)
     known = [f"{value:.3f}" for value in case.accuracies if value == value]
     return f"{label}: {' / '.join(known)}" if known else label
 

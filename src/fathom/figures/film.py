@@ -1,12 +1,18 @@
-"""Pictures in a row as the bytes of a GIF, or of an MP4 where ffmpeg is on the path."""
+"""Pictures in a row as the bytes of a GIF, or of an MP4 where ffmpeg is on the path.
+
+Pictures are asked for one by one and let go, so that they may be drawn meanwhile. Of a GIF a third
+of each is held until its end: the number of its colour at every pixel.
+"""
 
 import io
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 import numpy as np
 from PIL import Image
@@ -38,15 +44,16 @@ def gif(pictures: Sequence[Image.Image], comment: str) -> bytes:
         comment: What the file says of itself.
     """
     palette = _shared_palette(pictures)
-    first, *rest = (one.quantize(palette=palette, dither=Image.Dither.NONE) for one in pictures)
-    times = [PICTURE_MS] * len(rest) + [LAST_PICTURE_MS]
+    coloured = (one.quantize(palette=palette, dither=Image.Dither.NONE) for one in pictures)
+    first = next(coloured)
+    times = [PICTURE_MS] * (len(pictures) - 1) + [LAST_PICTURE_MS]
     content = io.BytesIO()
     first.save(
         content,
         format="GIF",
         save_all=True,
-        append_images=rest,
-        duration=times if rest else LAST_PICTURE_MS,
+        append_images=coloured,
+        duration=times if len(times) > 1 else LAST_PICTURE_MS,
         loop=0,
         comment=comment.encode(),
     )
@@ -57,10 +64,11 @@ def _shared_palette(pictures: Sequence[Image.Image]) -> Image.Image:
     """Choose colours that suit some of the pictures, the first and the last among them."""
     last = len(pictures) - 1
     places = sorted({round(last * share / (_SAMPLED - 1)) for share in range(_SAMPLED)})
-    width, height = pictures[0].size
+    sample = [pictures[place] for place in places]
+    width, height = sample[0].size
     joined = Image.new("RGB", (width, height * len(places)))
-    for row, place in enumerate(places):
-        joined.paste(pictures[place], (0, row * height))
+    for row, one in enumerate(sample):
+        joined.paste(one, (0, row * height))
     chosen = joined.quantize(_COLOURS, method=Image.Quantize.MEDIANCUT)
     colours = np.array(chosen.getpalette()).reshape(-1, 3)
     # Colours are looked up roughly, and a nearly white one would be found for the paper.
@@ -88,7 +96,6 @@ def mp4(pictures: Sequence[Image.Image], comment: str) -> bytes:
     if program is None:
         raise FathomError(NO_FFMPEG)
     width, height = pictures[0].size
-    held = [pictures[-1]] * (LAST_PICTURE_MS // PICTURE_MS - 1)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "film.mp4"  # ffmpeg goes back in it, which a pipe does not allow
         command = [
@@ -98,14 +105,48 @@ def mp4(pictures: Sequence[Image.Image], comment: str) -> bytes:
             *("-pix_fmt", "yuv420p", "-movflags", "+faststart"),
             *("-metadata", f"comment={comment}", str(path)),
         ]
-        raw = b"".join(one.tobytes() for one in (*pictures, *held))
-        try:
-            done = subprocess.run(
-                command, input=raw, capture_output=True, timeout=_PATIENCE_S, check=False
-            )
-        except (OSError, subprocess.TimeoutExpired) as error:
-            raise FathomError(f"ffmpeg: {clean(str(error), 200)}") from error
-        if done.returncode or not path.is_file():
-            told = done.stderr.decode(errors="replace").strip().splitlines() or ["no film"]
-            raise FathomError(f"ffmpeg: {clean(told[-1], 200)}")
+        problem = _feed(command, pictures, Path(folder) / "problems")
+        if problem or not path.is_file():
+            raise FathomError(f"ffmpeg: {clean(problem or 'no film', 200)}")
         return path.read_bytes()
+
+
+def _feed(command: Sequence[str], pictures: Sequence[Image.Image], problems: Path) -> str:
+    """Give a program the pictures; return what it complains of last, nothing if it succeeds."""
+    last = b""
+    try:
+        # A file takes all complaints, where a full pipe would hold the program up.
+        with problems.open("wb") as told, _started(command, told) as program:
+            assert program.stdin is not None
+            with suppress(BrokenPipeError), program.stdin as given:  # it says itself why it ended
+                for one in pictures:
+                    last = one.tobytes()
+                    given.write(last)
+                for _ in range(LAST_PICTURE_MS // PICTURE_MS - 1):
+                    given.write(last)
+    except OSError as error:
+        return str(error)
+    if not program.returncode:
+        return ""
+    if program.returncode < 0:
+        return f"it was ended by signal {-program.returncode}, or took over {_PATIENCE_S:g} s"
+    lines = problems.read_text(errors="replace").strip().splitlines() or ["no film"]
+    return lines[-1]
+
+
+@contextmanager
+def _started(command: Sequence[str], told: IO[bytes]) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a program that reads from a pipe, and end it when our patience does."""
+    program = subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=told
+    )
+    patience = threading.Timer(_PATIENCE_S, program.kill)
+    patience.daemon = True
+    patience.start()
+    try:
+        yield program
+        program.wait()
+    finally:
+        patience.cancel()
+        program.kill()  # nothing where it has ended
+        program.wait()

@@ -11,12 +11,11 @@ from numpy.typing import NDArray
 
 from fathom.figures.charts import Axis, Floats, HeatMap, Line, Marker, Panel, Points
 from fathom.figures.palette import category
-from fathom.surfaces import Surface
+from fathom.surfaces import Surface, logits_of, shares_of
 
 MAX_POINTS: Final = 200  # of the test part; more would hide what lies below
 NOTHING: Final = "no number"
 
-_SMALLEST: Final = float(np.finfo(np.float32).smallest_subnormal)
 _BOUNDARY_COLOUR: Final = "#1a1a1a"
 _MARKERS: Final[tuple[Marker, ...]] = ("dot", "up", "down", "ring")
 _UNDECIDED: Final = "#f7f7f7"
@@ -36,9 +35,10 @@ def panel(
         may_lack_numbers: Whether the legend tells how a missing answer is shown; by default where
             one is missing.
     """
-    shares = surface.shares[place].astype(np.float64)
-    x, y = boundary(surface.across, surface.up, shares)
-    name = "boundary: share 0.5" if shares.shape[-1] == 2 else "boundary"
+    odds = surface.log_odds[place]
+    shares = shares_of(odds)
+    x, y = boundary(surface.across, surface.up, logits_of(odds))
+    name = "boundary: share 0.5" if surface.num_classes == 2 else "boundary"
     missing = bool(np.isnan(shares).any()) if may_lack_numbers is None else may_lack_numbers
     return Panel(
         title=title,
@@ -51,26 +51,25 @@ def panel(
     )
 
 
-def boundary(across: Floats, up: Floats, shares: Floats) -> tuple[Floats, Floats]:
+def boundary(across: Floats, up: Floats, logits: Floats) -> tuple[Floats, Floats]:
     """Find the lines on which the most likely class changes.
 
     With two classes that is where the share of each is 0.5. Between neighbouring points of the grid
     the differences of logits are taken as linear, and not the shares: these jump from 0 to 1 in a
-    network that is sure of itself, which would make steps of every slope.
+    network that is sure of itself, which would make steps of every slope. Of an affine network the
+    line is exact, to the rounding of the logits.
 
     Args:
         across: `[G]`, see `Surface`.
         up: `[G]`.
-        shares: `[G, G, K]`; nothing is drawn beside NaN.
+        logits: `[G, G, K]`; nothing is drawn beside NaN.
 
     Returns:
         Both coordinates, `[P]` each, with NaN between the pieces; empty if one class wins all over.
     """
-    logits = np.log(np.maximum(shares, _SMALLEST))  # but for what all classes share; NaN stays
     pieces = [np.empty((0, 2))]
-    for label in range(
-        shares.shape[-1] - 1
-    ):  # each border has an earlier class on one of its sides
+    # Each border has an earlier class on one of its sides, so the last needs no turn.
+    for label in range(logits.shape[-1] - 1):
         others = np.delete(logits, label, axis=-1).max(-1)
         lead = np.ma.masked_invalid(logits[..., label] - others)
         generator = contour_generator(across, up, lead, line_type=LineType.Separate)
@@ -111,7 +110,7 @@ def class_points(surface: Surface) -> tuple[Points, ...]:
             marker=_MARKERS[label % len(_MARKERS)],
             rim="" if _MARKERS[label % len(_MARKERS)] == "ring" else "#ffffff",
         )
-        for label in range(surface.shares.shape[-1])
+        for label in range(surface.num_classes)
     )
 
 

@@ -16,6 +16,10 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
+NAMES: Final = ("127.0.0.1", "localhost")
+METHODS: Final = ("GET", "HEAD")
+HTTP_PORT: Final = 80
+
 HEADERS: Final = {
     "cache-control": "no-store",
     "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
@@ -39,7 +43,7 @@ def refusal(scope: Scope, *, port: int, token: str) -> Refusal | None:
 
     Args:
         scope: The request, as ASGI describes it.
-        port: The server's.
+        port: The server's. Browsers do not name port 80, which is that of every bare host.
         token: What the address must carry.
 
     Returns:
@@ -48,10 +52,10 @@ def refusal(scope: Scope, *, port: int, token: str) -> Refusal | None:
     found: dict[str, list[str]] = {}
     for name, value in scope["headers"]:
         found.setdefault(name.decode("latin-1").lower(), []).append(value.decode("latin-1"))
-    hosts = {f"127.0.0.1:{port}", f"localhost:{port}"}
+    hosts = {f"{name}:{port}" for name in NAMES} | {*(NAMES if port == HTTP_PORT else ())}
     if len(found.get("host", [])) != 1 or found["host"][0].lower() not in hosts:
         return Refusal(HTTPStatus.FORBIDDEN, "this is another host's name")
-    if scope["method"] != "GET":
+    if scope["method"] not in METHODS:
         return Refusal(HTTPStatus.METHOD_NOT_ALLOWED, "this page can only be read")
     if not {*found.get("origin", [])} <= {f"http://{host}" for host in hosts}:
         return Refusal(HTTPStatus.FORBIDDEN, "this comes from another site")
@@ -109,7 +113,7 @@ def guarded(app: App, *, port: int, token: str) -> App:
 async def _refuse(refused: Refusal, send: Send) -> None:
     headers = [(b"content-type", b"text/plain; charset=utf-8")]
     if refused.status == HTTPStatus.METHOD_NOT_ALLOWED:
-        headers.append((b"allow", b"GET"))
+        headers.append((b"allow", ", ".join(METHODS).encode()))
     text = f"{refused.status.phrase}: {refused.reason}\n"
     await send({"type": "http.response.start", "status": refused.status.value, "headers": headers})
     await send({"type": "http.response.body", "body": text.encode()})

@@ -19,6 +19,7 @@ from fathom.store.commit import read_file
 from fathom.store.opening import COHORTS, LOCK
 
 LOCK_LIST: Final = Path("/proc/locks")
+MOUNT_LIST: Final = Path("/proc/self/mountinfo")
 
 _BEGUN = re.compile(
     rb"^(\S{10}T\S{8})\S* cohort ([0-9A-Za-z_-]{1,64}) of (\d{1,9}) runs "
@@ -26,7 +27,11 @@ _BEGUN = re.compile(
 )
 _SAVED = re.compile(rb"^\S+ cohort ([0-9A-Za-z_-]{1,64}) saved$")
 # One line of the kernel's list: number, kind, then among others the file as device and inode.
-_HELD = re.compile(rb"^\d+: FLOCK .* [0-9a-f]+:[0-9a-f]+:(\d+) 0 EOF$", re.MULTILINE)
+_HELD = re.compile(rb"^\d+: FLOCK .* ([0-9a-f]+):([0-9a-f]+):(\d+) 0 EOF$", re.MULTILINE)
+# One of its list of mounts: two numbers, device, root, where.
+_MOUNT = re.compile(rb"^\d+ \d+ (\d+):(\d+) \S+ (\S+) ", re.MULTILINE)
+
+Device = tuple[int, int]  # major and minor number
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,19 +49,23 @@ class Training:
     epoch: int
 
 
-def in_training(folder: Path, locks: Path = LOCK_LIST) -> list[Training]:
+def in_training(folder: Path, locks: Path = LOCK_LIST, mounts: Path = MOUNT_LIST) -> list[Training]:
     """List the cohorts that are being trained, in the order in which they were begun.
 
     Args:
         folder: A study's results folder.
         locks: The kernel's list of locks.
+        mounts: Its list of what is mounted where.
     """
     begun = _begun(folder)
-    held = _held_inodes(locks) if begun else None
+    held = _held(locks) if begun else None
+    if held is None:
+        return list(begun.values())
+    mounted = _mounted(folder, mounts)
     return [
         training
         for cohort, training in begun.items()
-        if held is None or _inode(folder / COHORTS / cohort / LOCK) in held
+        if held & _files(folder / COHORTS / cohort / LOCK, mounted)
     ]
 
 
@@ -98,16 +107,35 @@ def _begun(folder: Path) -> dict[str, Training]:
     return begun
 
 
-def _held_inodes(locks: Path) -> set[int] | None:
-    """Return the inodes of locked files; None where the system does not list them."""
+def _held(locks: Path) -> set[tuple[Device, int]] | None:
+    """Return device and inode of locked files; None where the system does not list them."""
     try:
-        return {int(inode) for inode in _HELD.findall(locks.read_bytes())}
+        listed = _HELD.findall(locks.read_bytes())
     except OSError:
         return None
+    return {((int(major, 16), int(minor, 16)), int(inode)) for major, minor, inode in listed}
 
 
-def _inode(path: Path) -> int | None:
+def _files(path: Path, mounted: Device | None) -> set[tuple[Device, int]]:
+    """Return how the list of locks may name a file: by its own device or by its mount's.
+
+    The two differ where a file system has parts or layers (btrfs, overlays).
+    """
     try:
-        return os.lstat(path).st_ino
+        found = os.lstat(path)
     except OSError:
-        return None
+        return set()
+    own = os.major(found.st_dev), os.minor(found.st_dev)
+    return {(device, found.st_ino) for device in (own, mounted) if device is not None}
+
+
+def _mounted(folder: Path, mounts: Path) -> Device | None:
+    """Return the device that is mounted where a folder lies."""
+    where = os.fsencode(os.path.realpath(folder)) + b"/"
+    device, longest = None, 0
+    with suppress(OSError):
+        for major, minor, point in _MOUNT.findall(mounts.read_bytes()):
+            begins = where.startswith(point.rstrip(b"/") + b"/")
+            if begins and len(point) >= longest:  # of two at one place the later one is seen
+                device, longest = (int(major), int(minor)), len(point)
+    return device

@@ -71,11 +71,13 @@ class Feed:
     async def _look(self, now: Mark) -> None:
         # Computing time, for training may leave us little of the clock's.
         started_s = time.process_time()
-        seen = await asyncio.to_thread(look, self.folder, self._sight)
+        try:
+            seen = await asyncio.to_thread(look, self.folder, self._sight)
+        finally:  # however it ends, or the next reader would look again at once
+            self._rest_until_s = time.monotonic() + REST * (time.process_time() - started_s)
         if seen.elements != self._sight.elements:
             self.version += 1
         self._sight, self._mark = seen, now
-        self._rest_until_s = time.monotonic() + REST * (time.process_time() - started_s)
 
 
 async def messages(feed: Feed, known: int | None) -> AsyncIterator[str]:
@@ -135,6 +137,8 @@ def make_app(feed: Feed, *, port: int, token: str) -> App:
         return HTMLResponse(text, headers={"content-security-policy": framed})
 
     async def events(request: Request) -> Response:
+        if request.method == "HEAD":  # its answer has no body, and so would have no end
+            return Response(media_type="text/event-stream")
         known = request.headers.get("last-event-id", "")
         version = int(known) if re.fullmatch("[0-9]{1,9}", known) else None
         return StreamingResponse(messages(feed, version), media_type="text/event-stream")

@@ -20,6 +20,8 @@ from fathom.store.opening import LOCK
 
 Mark = tuple[tuple[int, int, int] | None, ...]
 
+MAX_PROBLEM: Final = 200  # characters of a fault that are shown
+
 _MANIFEST: Final = "manifest"
 _RESULTS: Final = (_MANIFEST, "runs.json")
 
@@ -72,6 +74,9 @@ def look(folder: Path, before: Sight) -> Sight:
         return _read(Results.open(folder))
     except FathomError as error:  # another moment, or another command, may mend it
         return replace(before, problem=str(error))
+    except Exception as error:  # a fault of ours must not end the page of a training
+        told = " ".join(f"{type(error).__name__}: {error}".split())[:MAX_PROBLEM]
+        return replace(before, problem=f"the page could not be made anew ({told})")
 
 
 def _read(results: Results) -> Sight:

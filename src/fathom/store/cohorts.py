@@ -1,7 +1,7 @@
 """Cohorts on disk: who owns one, how it is committed, whether it is still as it was, its tables."""
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, final
@@ -176,19 +176,23 @@ class Cohorts:
                 parts[name].append(frame.filter(pl.col("run_id").is_in(list(new))))
         return {name: join_tables(name, frames) for name, frames in parts.items()}
 
-    def surfaces(self) -> dict[str, Surface]:
+    def surfaces(self, runs: Collection[str] | None = None) -> dict[str, Surface]:
         """Return the decision surfaces that were kept, by run id.
+
+        Args:
+            runs: Ids of the runs that are wanted; all when omitted. No other cohort's file is read.
 
         Raises:
             StoreError: If the manifest or a file cannot be used.
         """
         found: dict[str, Surface] = {}
         for cohort_id, record in self.committed().items():
-            data = self._whole(cohort_id, record, SURFACES)
+            wanted = record["runs"].keys() & (record["runs"] if runs is None else {*runs})
+            wanted -= found.keys()  # the first commit of a run counts
+            data = self._whole(cohort_id, record, SURFACES) if wanted else None
             if data is not None:
-                path = self.folder(cohort_id) / SURFACES
-                with _told(path):
-                    found = unpack(read_arrays(data)) | found  # the first commit of a run counts
+                with _told(self.folder(cohort_id) / SURFACES):
+                    found |= unpack(read_arrays(data), wanted)
         return found
 
     def broken(self, cohort_id: str, record: Record, *, again: bool = False) -> list[Damage]:

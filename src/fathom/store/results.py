@@ -11,7 +11,7 @@ that is damaged goes to the quarantine, and its cohort is to be computed anew.
 """
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import MappingProxyType
@@ -114,7 +114,7 @@ class StudyFolder:
             StoreError: If it is no results folder.
         """
         ledger = Ledger(path / _MANIFEST, "", "")
-        studies = sorted(ledger.studies())
+        studies = [] if path.is_file() else sorted(ledger.studies())
         if len(studies) != 1:
             raise StoreError(
                 f"{path}: is not a results folder: it has no readable manifest of one study; "
@@ -295,13 +295,16 @@ class StudyFolder:
         """
         return self._cohorts.tables(names)
 
-    def surfaces(self) -> dict[str, Surface]:
+    def surfaces(self, runs: Collection[str] | None = None) -> dict[str, Surface]:
         """Return the decision surfaces that were kept, by run id; each file hashed first.
+
+        Args:
+            runs: Ids of the runs that are wanted; all when omitted.
 
         Raises:
             StoreError: If the manifest or a file cannot be used.
         """
-        return self._cohorts.surfaces()
+        return self._cohorts.surfaces(runs)
 
     def weights(self, run_id: str, which: Literal["best", "last"]) -> dict[str, Tensor]:
         """Return one run's weights, reading no other run's.

@@ -1,5 +1,10 @@
 // What lies in a panel: the series of a chart as plotly draws them.
 
+/** Beside what is under the pointer, the trace's name: a template that holds it would read it as one. */
+function nameBeside(name) {
+  return `<extra>${name ? "%{fullData.name}" : ""}</extra>`;
+}
+
 function lineTraces(line, suffix, named, colours) {
   const name = plotText(line.name ?? "");
   const axes = { type: "scatter", xaxis: `x${suffix}`, yaxis: `y${suffix}`,
@@ -8,7 +13,7 @@ function lineTraces(line, suffix, named, colours) {
     line: { color: colours.line(line.colour), dash: DASHES[line.dash], width: 1.8 },
     marker: { size: 5 }, name,
     showlegend: Boolean(line.name) && !named.has(line.name),
-    hovertemplate: `%{x}: %{y:.4g}<extra>${name}</extra>` };
+    hovertemplate: `%{x}: %{y:.4g}${nameBeside(name)}` };
   named.add(line.name);
   return line.low ? [...bandTraces(line, axes), trace] : [trace];
 }
@@ -36,7 +41,7 @@ function pointsTrace(points, suffix, named, colours) {
     marker: { color: colours.line(points.colour), symbol, size },
     showlegend: Boolean(name) && !named.has(points.name),
     text: points.labels?.map((label) => plotText(label)),
-    hovertemplate: `${points.labels ? "%{text}<br>" : ""}%{x:.4g}: %{y:.4g}<extra>${name}</extra>` };
+    hovertemplate: `${points.labels ? "%{text}<br>" : ""}%{x:.4g}: %{y:.4g}${nameBeside(name)}` };
   named.add(points.name);
   if (points.x_low) {
     trace.error_x = { type: "data", symmetric: false, thickness: 0.7, width: 0,
@@ -52,7 +57,7 @@ function barTrace(bars, panel, suffix, named) {
     name: plotText(bars.name ?? ""),
     legendgroup: bars.name, showlegend: Boolean(bars.name) && !named.has(bars.name),
     text: panel.x.categories.map((name) => plotText(name)), textposition: "none",
-    hovertemplate: `%{text}: %{y:.4g}<extra>${plotText(bars.name ?? "")}</extra>` };
+    hovertemplate: `%{text}: %{y:.4g}${nameBeside(bars.name)}` };
   named.add(bars.name);
   if (bars.low) {
     trace.error_y = { type: "data", symmetric: false, thickness: 1, width: 0, color: theme().text,
@@ -72,7 +77,8 @@ function heatMapTraces(layout, panel, suffix, colours) {
     colorbar: { title: { text: plotText(map.label), side: "right" }, thickness: 12, len: 1,
       outlinewidth: 0, ...namedTicks(map) } };
   const common = { type: "heatmap", xaxis: `x${suffix}`, yaxis: `y${suffix}`, y: map.y,
-    coloraxis: "coloraxis", hovertemplate: `%{text}<extra>${plotText(panel.title)}</extra>`,
+    coloraxis: "coloraxis", name: plotText(panel.title),
+    hovertemplate: `%{text}${nameBeside(panel.title)}`,
     hoverlabel: { bgcolor: colours.back } };
   const measured = { ...common, x: map.x, z: map.z.map((row) => row.map(place)),
     text: map.z.map((row, y) => row.map((v, x) => cellText(panel, x, y, v))) };
