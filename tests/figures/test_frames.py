@@ -107,6 +107,10 @@ def test_run_labels_fall_back_to_names_where_settings_do_not_tell_runs_apart() -
     )
     labels = {f"{phi}, seed {seed}" for phi in ("relu", "tanh") for seed in (0, 1)}
     assert set(run_labels(repeated).values()) == labels
+    alone = study(activations=("relu",), inits=("he",), depths=(2,), seeds=(0, 1), epochs=1)
+    assert set(run_labels(alone).values()) == {"seed 0", "seed 1"}
+    (name,) = (one := select(alone, seed=1)).runs["name"]
+    assert list(run_labels(one).values()) == [name]
     unclear = replace(repeated, runs=repeated.runs.with_columns(seed=0))
     assert sorted(run_labels(unclear).values()) == sorted(repeated.runs["name"])
 

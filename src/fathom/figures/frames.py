@@ -137,10 +137,10 @@ def run_labels(frames: Frames) -> dict[str, str]:
     replicate = [REPLICATE] if REPLICATE in frames.runs.columns else []
     for chosen in (settings, (*settings, *replicate)):
         labels = {
-            row["run_id"]: ", ".join(value_label(s, row[s]) for s in chosen) or row["name"]
+            row["run_id"]: ", ".join(value_label(s, row[s]) for s in chosen)
             for row in frames.runs.iter_rows(named=True)
         }
-        if len(set(labels.values())) == len(labels):
+        if chosen and len(set(labels.values())) == len(labels) > 1:
             return labels
     return dict(frames.runs.select("run_id", "name").iter_rows())
 
