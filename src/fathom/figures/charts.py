@@ -218,7 +218,7 @@ def shortened(text: str, most: int) -> str:
     """Cut the middle out of a text that is too long: what sets names apart is often at their end.
 
     >>> shortened("leaky_relu(slope=0.1), depth 5, lr 100", 22)
-    'leaky_relu(s…5, lr 100'
+    'leaky_relu(sl…, lr 100'
     """
     tail = most * 2 // 5
     return text if len(text) <= most else f"{text[: most - 1 - tail]}…{text[len(text) - tail :]}"
